@@ -1,0 +1,191 @@
+"""Daphne, with the data plane in its loop.
+
+Daphne serves LunaRoute's own pages, API and WebSockets as it always does. In front of it stands the data plane's
+protocol (proxy/protocol.py) on the same port and in the same event loop: it takes every connection, serves what goes
+to a provider, and hands a connection whose next request is for LunaRoute itself to Daphne. Such an answer closes its
+connection, so each request is looked at by the data plane first.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+
+import uvloop
+from twisted.internet import asyncioreactor
+
+# Before anything else of Twisted or Daphne is imported: they install a reactor of their own otherwise. This module is
+# therefore only imported in the process that serves, after it was forked.
+asyncioreactor.install(uvloop.new_event_loop())
+
+from daphne.http_protocol import HTTPFactory, WebRequest  # noqa: E402
+from daphne.server import Server as DaphneServer  # noqa: E402
+from daphne.ws_protocol import WebSocketFactory  # noqa: E402
+from twisted.internet import reactor  # noqa: E402
+from twisted.logger import globalLogBeginner  # noqa: E402
+
+from proxy import state  # noqa: E402
+from proxy.handler import DataPlane  # noqa: E402
+from proxy.link import RecorderLink  # noqa: E402
+from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
+
+logger = logging.getLogger("lunaroute.server")
+
+# Seconds: how long streams may go on after SIGTERM, how long the recorder may then take, and between two sweeps.
+DRAIN_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 30, 10, 5
+
+
+class OwnRequest(WebRequest):
+    """Daphne's request without two of its habits."""
+
+    # Twisted would parse a form's body with the email package before Django parses it again.
+    _parsePOSTFormSubmission = False
+
+    def process(self) -> None:
+        # The next request on this connection may be for a provider: it begins on a new one.
+        if not self.requestHeaders.hasHeader(b"upgrade"):
+            self.channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        super().process()
+
+
+class OwnFactory(HTTPFactory):
+    """Makes Daphne's protocols for connections that the data plane hands over."""
+
+    def buildProtocol(self, addr):  # noqa: N802 (Twisted's name)
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = OwnRequest
+        return protocol
+
+
+class Server(DaphneServer):
+    """Daphne's server on sockets that are listening already.
+
+    `link` gets the recorder's sockets through `control`, a stream socket from the supervisor; its end means that the
+    supervisor is gone, and ends the server.
+    """
+
+    def __init__(self, application, listeners: list[socket.socket], control: socket.socket, link: RecorderLink | None) -> None:
+        # Daphne insists on an endpoint; `run` listens on the sockets instead.
+        super().__init__(application, endpoints=["unused"], signal_handlers=False, verbosity=0, server_name="lunaroute")
+        self.sockets, self.control, self.link = listeners, control, link
+        self._servers: list[asyncio.Server] = []
+        self._stopping: asyncio.Task | None = None
+        self._hurry = False
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; streams in flight get `DRAIN_TIMEOUT` seconds."""
+        loop = self.loop = reactor._asyncioEventloop
+        asyncio.set_event_loop(loop)
+        globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
+        self.connections = {}
+        self.http_factory = OwnFactory(self)
+        self._set_up_websockets()
+        self.context = ServerContext(DataPlane(), loop, state.current.max_body, self.hand_over)
+        reactor.callLater(1, self.application_checker)
+        reactor.callLater(2, self.timeout_checker)
+        reactor.callWhenRunning(lambda: loop.create_task(self._start()))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        reactor.run(installSignalHandlers=False)
+
+    def _set_up_websockets(self) -> None:
+        self.ws_factory = WebSocketFactory(self, server=self.server_name)
+        self.ws_factory.setProtocolOptions(
+            autoPingTimeout=self.ping_timeout, allowNullOrigin=True, openHandshakeTimeout=self.websocket_handshake_timeout
+        )
+        self.ws_factory.protocol.autoPingInterval = self.ping_interval
+
+    async def _start(self) -> None:
+        self.control.setblocking(False)
+        self.loop.add_reader(self.control.fileno(), self._from_supervisor)
+        self._servers = [
+            await self.loop.create_server(lambda: HttpProtocol(self.context), sock=listener, backlog=1024)
+            for listener in self.sockets
+        ]
+        self.loop.call_later(SWEEP_EVERY, self._sweep)
+
+    def _sweep(self) -> None:
+        self.context.sweep()
+        self.loop.call_later(SWEEP_EVERY, self._sweep)
+
+    def _from_supervisor(self) -> None:
+        try:
+            data, fds, _, _ = socket.recv_fds(self.control, 16, 4)
+        except BlockingIOError:
+            return
+        for fd in fds:
+            line = socket.socket(fileno=fd)
+            if self.link is not None:
+                self.loop.create_task(self.link.attach(line))
+        if not data:
+            self.loop.remove_reader(self.control.fileno())
+            self.stop()
+
+    def hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Give a connection to Daphne, with the bytes that have come of its request."""
+        sock = transport.get_extra_info("socket")
+        transport.pause_reading()
+        family, fd = sock.family, os.dup(sock.fileno())
+        transport.abort()
+        if family not in (socket.AF_INET, socket.AF_INET6):
+            os.close(fd)
+            return
+        # The reactor duplicates the descriptor again for its own use.
+        reactor.adoptStreamConnection(fd, family, _Replaying(self.http_factory, data))
+        os.close(fd)
+
+    def stop(self) -> None:
+        """Begin to stop; a second call ends what is still running."""
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self._drain())
+        else:
+            self._hurry = True
+
+    async def _drain(self) -> None:
+        for server in self._servers:
+            server.close()
+        self.context.drain()
+        deadline = self.loop.time() + DRAIN_TIMEOUT
+        while self.context.connections and self.loop.time() < deadline and not self._hurry:
+            await asyncio.sleep(0.02)
+        for connection in list(self.context.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+        if self.link is not None:
+            try:
+                await asyncio.wait_for(self.link.drained(), FLUSH_TIMEOUT)
+            except TimeoutError:
+                logger.error("the recorder did not take everything within %d s: the last exchanges may be missing", FLUSH_TIMEOUT)
+            self.link.close()
+        for target in state.current.targets.values():
+            target.upstream.close()
+        for details in self.connections.values():
+            if "application_instance" in details:
+                details["application_instance"].cancel()
+        reactor.stop()
+
+
+class _Replaying:
+    """A factory for one adopted connection: what had been read from it comes first."""
+
+    def __init__(self, factory: OwnFactory, data: bytes) -> None:
+        self._factory, self._data = factory, data
+
+    def doStart(self) -> None:  # noqa: N802 (Twisted's name)
+        pass
+
+    def doStop(self) -> None:  # noqa: N802 (Twisted's name)
+        pass
+
+    def buildProtocol(self, addr):  # noqa: N802 (Twisted's name)
+        protocol = self._factory.buildProtocol(addr)
+        reactor.callLater(0, protocol.dataReceived, self._data)
+        return protocol
+
+
+def _log_failure(event: dict) -> None:
+    """Twisted's own chatter is left out; what went wrong is not."""
+    if "log_failure" in event:
+        logger.error("%s", event["log_failure"].getTraceback().rstrip())

@@ -1,0 +1,361 @@
+"""The process tree of `lunaroute-server`: one process that starts the others and keeps them running.
+
+It loads Django once and forks, so that the children share the memory of what they all need: the web process (Daphne and
+the data plane), the recorder, and the Celery worker. It holds no threads and no event loop, so it can fork again at any
+time. Each child has a socket to it: by its end a child learns that the supervisor is gone, and over it web and recorder
+get the two ends of the line between them.
+"""
+
+import fcntl
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+logger = logging.getLogger("lunaroute.server")
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
+# Seconds: for the web process to drain and flush, for the recorder to store what it has.
+WEB_STOP, RECORDER_STOP = 45, 20
+# A child that dies this often within a minute is given up, and the server with it.
+MAX_DEATHS = 20
+
+
+class StartError(Exception):
+    """Why the server cannot start, in one line."""
+
+
+@dataclass
+class Child:
+    """A process of the tree: what it runs, and its end of the supervisor's socket."""
+
+    name: str
+    run: Callable[[socket.socket], None]
+    essential: bool = True
+    pid: int = 0
+    control: socket.socket | None = None
+    deaths: list[float] = field(default_factory=list)
+
+
+def serve(no_worker: bool = False) -> int:
+    """Run the server until SIGTERM or SIGINT. Give the exit code; raises StartError where it cannot start."""
+    os.umask(0o077)
+    from lunaroute_site import config
+
+    settings = config.current()
+    lock = _take_home(settings)
+    listeners = _listen(settings.host, settings.port)
+    _load(settings)
+    tree = Tree(settings, listeners, no_worker)
+    port = listeners[0].getsockname()[1]
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"{os.getpid()}\n{settings.host}\n{port}\n")
+    lock.flush()
+    try:
+        return tree.run(port)
+    finally:
+        lock.seek(0)
+        lock.truncate()
+        lock.close()
+
+
+def _take_home(settings):
+    """Make the home and lock its pid file: one server to a home."""
+    path = settings.home / "server.pid"
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(path, "a+")
+    except OSError as error:
+        raise StartError(
+            f"{settings.home}: cannot be written ({error.strerror}); LUNAROUTE_HOME names the directory to use"
+        ) from None
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError:
+            lock.seek(0)
+            pid = (lock.read().split() or ["?"])[0]
+            # The children of a supervisor that was killed hold the lock for the moment they need to finish.
+            if (pid.isdigit() and _alive(int(pid))) or time.monotonic() > deadline:
+                raise StartError(
+                    f"{settings.home}: another LunaRoute (process {pid}) runs on this home; "
+                    "stop it with `lunaroute-server stop`, or set LUNAROUTE_HOME to another directory"
+                ) from None
+            time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        raise StartError(f"host {host}: does not resolve to an address of this machine") from None
+    listeners = []
+    for family, kind, proto, _, address in addresses:
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if port == 0 and listeners:  # the same free port on every address
+            address = (address[0], listeners[0].getsockname()[1], *address[2:])
+        try:
+            listener.bind(address)
+        except OSError as error:
+            if family == socket.AF_INET6 and len(addresses) > 1 and error.errno not in (98, 48):
+                continue  # a machine without IPv6
+            raise StartError(
+                f"port {port}: cannot listen on {host}:{port} ({error.strerror}); --port or LUNAROUTE_PORT picks another"
+            ) from None
+        listener.listen(1024)
+        listeners.append(listener)
+    return listeners
+
+
+def _load(settings) -> None:
+    """Load Django and what the children share, and bring the database up to date."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import DatabaseError, connection, connections
+    from django.urls import get_resolver
+
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        if connection.vendor == "sqlite":
+            for path in settings.home.glob("db.sqlite3*"):
+                path.chmod(0o600)
+    except DatabaseError as error:
+        raise StartError(f"database: {str(error).strip().splitlines()[0]} ({_database_name(connection)})") from None
+    finally:
+        connections.close_all()
+    # Both URLconfs with all they import: no request pays for that, and the children share it.
+    get_resolver().url_patterns  # noqa: B018
+    import proxy.urls
+    import sessions.recorder  # noqa: F401
+
+
+def _database_name(connection) -> str:
+    settings = connection.settings_dict
+    return str(settings["NAME"]) if connection.vendor == "sqlite" else f"{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+
+
+class Tree:
+    """The running children."""
+
+    def __init__(self, settings, listeners: list[socket.socket], no_worker: bool) -> None:
+        self.settings, self.listeners = settings, listeners
+        self.recording = settings.session_recording.enabled
+        self.web = Child("web", self._run_web)
+        self.recorder = Child("recorder", self._run_recorder)
+        self.worker = Child("worker", self._run_worker, essential=False)
+        self.children = [self.web]
+        if self.recording:
+            self.children.append(self.recorder)
+        if not no_worker:
+            self.children.append(self.worker)
+        self._restart_at: dict[str, float] = {}
+
+    def run(self, port: int) -> int:
+        """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        gc.collect()
+        gc.freeze()  # what is loaded now is never looked at again by the collector, so its pages stay shared
+        for child in self.children:
+            self._start(child)
+        self._connect()
+        self._announce(port)
+        while True:
+            caught = self._wait()
+            if caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                return self._stop()
+            if not self._reap():
+                self._stop()
+                return 1
+
+    def _wait(self) -> int:
+        if not self._restart_at:
+            return signal.sigwait(SIGNALS)
+        pause = max(min(self._restart_at.values()) - time.monotonic(), 0.001)
+        caught = signal.sigtimedwait(SIGNALS, pause) if hasattr(signal, "sigtimedwait") else None
+        if caught is None and not hasattr(signal, "sigtimedwait"):
+            time.sleep(pause)
+        return caught.si_signo if caught else 0
+
+    def _announce(self, port: int) -> None:
+        host = "127.0.0.1" if self.settings.host in ("localhost", "0.0.0.0", "::") else self.settings.host
+        host = f"[{host}]" if ":" in host else host
+        where = self.settings.session_recording.sessions_dir if self.recording else "off"
+        print(
+            f"LunaRoute listens on http://{host}:{port}  (browser: http://{host}:{port}/ui/, recording: {where})\n"
+            f"  export ANTHROPIC_BASE_URL=http://{host}:{port}\n"
+            f"  export OPENAI_BASE_URL=http://{host}:{port}/v1",
+            flush=True,
+        )
+
+    # -- children --------------------------------------------------------------------------------------------
+
+    def _start(self, child: Child) -> None:
+        ours, theirs = socket.socketpair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            child.pid, child.control = pid, ours
+            return
+        code = 1
+        try:
+            ours.close()
+            for other in self.children:
+                if other.control is not None:
+                    other.control.close()
+            if child is not self.web:
+                for listener in self.listeners:
+                    listener.close()
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            child.run(theirs)
+            code = 0
+        except KeyboardInterrupt:
+            code = 0
+        except BaseException:
+            logger.exception("the %s process failed", child.name)
+        finally:
+            logging.shutdown()
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _connect(self) -> None:
+        """Give web and recorder the two ends of a new line."""
+        if not self.recording:
+            return
+        one, other = socket.socketpair()
+        for child, end in ((self.recorder, one), (self.web, other)):
+            with suppress(OSError):
+                socket.send_fds(child.control, [b"L"], [end.fileno()])
+            end.close()
+
+    def _reap(self) -> bool:
+        """Start again who died. False where that no longer helps."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
+                child.pid = 0
+                child.control.close()
+                child.control = None
+                child.deaths = [at for at in child.deaths if now - at < 60] + [now]
+                if len(child.deaths) > MAX_DEATHS:
+                    logger.error("the %s process does not stay up: giving up", child.name)
+                    return False
+                pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), 5)
+                logger.warning("the %s process ended unexpectedly: starting it again", child.name)
+                self._restart_at[child.name] = now + pause
+        for child in self.children:
+            if self._restart_at.get(child.name, now + 1) <= now:
+                del self._restart_at[child.name]
+                self._start(child)
+                if child is not self.worker:
+                    self._connect()
+        return True
+
+    def _stop(self) -> int:
+        """Web first, so that nothing new comes; then the recorder, when it has stored what there is."""
+        for child in (self.worker, self.web):
+            if child.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGTERM)
+        clean = self._await_end(self.web, WEB_STOP, again=True)
+        if self.recorder.control is not None:
+            self.recorder.control.close()
+            self.recorder.control = None
+        clean &= self._await_end(self.recorder, RECORDER_STOP)
+        self._await_end(self.worker, 5)
+        return 0 if clean else 1
+
+    def _await_end(self, child: Child, seconds: float, again: bool = False) -> bool:
+        """Wait for `child`; kill it after `seconds`. `again` passes a second signal on to it."""
+        deadline = time.monotonic() + seconds
+        while child.pid:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                child.pid = 0
+                return os.waitstatus_to_exitcode(status) == 0
+            if time.monotonic() > deadline:
+                logger.error("the %s process did not end within %d s: killing it", child.name, seconds)
+                os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+                child.pid = 0
+                return False
+            if again and signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+                signal.sigwait({signal.SIGTERM, signal.SIGINT})
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGTERM)
+            time.sleep(0.01)
+        return True
+
+    def _run_web(self, control: socket.socket) -> None:
+        from lunaroute_site.web import run
+
+        run(self.settings, self.listeners, control, self.recording)
+
+    def _run_recorder(self, control: socket.socket) -> None:
+        from sessions.recorder import run
+
+        code = run(control)
+        if code:
+            raise RuntimeError(f"the recorder ended with {code}")
+
+    def _run_worker(self, control: socket.socket) -> None:
+        from lunaroute_site.celery import run_worker
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+        threading.Thread(target=_end_with, args=(control,), daemon=True).start()
+        os.nice(10)
+        run_worker()
+
+
+def _end_with(control: socket.socket) -> None:
+    """End this process when the supervisor has gone."""
+    with suppress(OSError):
+        control.recv(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def running_server(home: Path) -> tuple[int, str, int] | None:
+    """Read (pid, host, port) from a home's pid file, or None where no server has it locked."""
+    path = home / "server.pid"
+    try:
+        with open(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                lines = file.read().split()
+                return (int(lines[0]), lines[1], int(lines[2])) if len(lines) == 3 else None
+    except OSError:
+        return None
+    return None

@@ -1,0 +1,25 @@
+"""The web process: sets up the data plane's state and runs Daphne."""
+
+import gc
+import socket
+import sys
+
+
+def run(settings, listeners: list[socket.socket], control: socket.socket, recording: bool) -> None:
+    """Serve on `listeners` until told to stop. `settings` is the configuration."""
+    # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
+    sys.setswitchinterval(0.001)
+    from lunaroute_site.server import Server, reactor
+
+    from lunaroute_site.asgi import application
+    from proxy import state
+    from proxy.link import RecorderLink
+    from routing.snapshot import snapshot_of
+
+    link = RecorderLink(reactor._asyncioEventloop) if recording else None
+    state.configure(state.State(snapshot_of(settings), settings.http_server.max_request_body_bytes, link))
+    server = Server(application, listeners, control, link)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # rarer collections: the data plane makes next to no cycles
+    server.run()

@@ -1,0 +1,89 @@
+"""What the proxy hands to whoever records: one exchange as a short run of frames.
+
+The data plane does not know who listens. It emits frames on a stream socket; each frame is a fixed header
+and a payload, and all frames of one exchange carry its number. Nothing is parsed here and nothing is
+written to a file, because what passes may hold secrets that nobody has redacted yet.
+
+Frame header, big-endian, ``HEADER.size`` bytes: payload length in bytes (u32), kind (u8), exchange number
+(u64, unique while the connection lives), wall clock in microseconds since the epoch (u64).
+
+========================  ====================================================================
+kind                      payload
+========================  ====================================================================
+``BEGIN``                 JSON of :class:`Begin`: the request's head, once, first
+``REQUEST_BODY``          raw bytes of the request body, in order (WebSocket: client to upstream)
+``REQUEST_END``           empty; the request body is complete
+``RESPONSE_HEAD``         JSON of :class:`ResponseHead`
+``RESPONSE_BODY``         raw bytes of the answer as they came, still encoded (WebSocket: upstream
+                          to client). Several chunks may be joined
+``END``                   JSON of :class:`End`: how it ended and the clock readings, once, last
+``ACK``                   empty; from the recorder: the exchange is stored, forget it
+========================  ====================================================================
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+HEADER = struct.Struct(">IBQQ")
+
+BEGIN, REQUEST_BODY, REQUEST_END, RESPONSE_HEAD, RESPONSE_BODY, END = 1, 2, 3, 4, 5, 6
+ACK = 100
+
+# A frame's payload never exceeds this; longer bodies are several frames.
+MAX_PAYLOAD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The request's head as the client sent it.
+
+    ``headers`` are pairs in order, decoded as Latin-1, without credentials. ``query`` is the raw query
+    string (it may hold a key: whoever stores it masks it).
+    """
+
+    request_id: str
+    method: str
+    path: str
+    query: str
+    headers: list[tuple[str, str]]
+    listener: str  # "anthropic" or "openai": the dialect that the client speaks
+    provider: str  # the provider's name in the configuration
+    provider_type: str  # "anthropic" or "openai": the dialect of the answer
+    client_ip: str
+    started_us: int  # wall clock, microseconds since the epoch
+    upgrade: bool = False  # the client asked for a WebSocket
+    metadata: dict[str, str] = field(default_factory=dict)  # e.g. {"project": "myapp"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The answer's head. ``status`` is what the client got."""
+
+    status: int
+    headers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the exchange ended. Durations are in milliseconds, sizes in bytes, None where it never happened.
+
+    ``error`` is None or one of ``client_disconnected``, ``upstream_connect``, ``upstream_timeout``,
+    ``upstream_reset`` (before the answer's head), ``upstream_broken`` (in the middle of the answer),
+    ``request_too_large``, ``bad_request``, ``shutdown``, ``internal``; ``error_message`` says it in words.
+    ``capture`` is ``full``, ``truncated`` (a body was longer than is kept) or ``metadata`` (the recorder was
+    too far behind: no bodies).
+    """
+
+    completed_us: int
+    duration_ms: float  # first byte of the request to last byte of the answer
+    overhead_before_ms: float  # spent in the proxy before the request went out
+    overhead_after_ms: float  # spent in the proxy between the answer's first byte in and out
+    provider_latency_ms: float | None  # request sent to last byte of the answer
+    first_byte_ms: float | None  # request sent to the answer's head
+    request_bytes: int
+    response_bytes: int
+    chunk_count: int
+    attempts: int
+    error: str | None = None
+    error_message: str | None = None
+    capture: str = "full"

@@ -1,0 +1,102 @@
+"""Calls the data plane's Django views without what Django's own ASGI handler does for every request.
+
+That one starts a thread, copies the body to a spooled file and runs middleware: some 0.9 ms (docs/performance.md).
+Here a request is resolved by its own URLconf, the view awaited, and its answer's raw headers and chunks are sent as
+they are. Pages, API and admin keep Django's handler.
+"""
+
+import logging
+from functools import cached_property
+
+from django.http import HttpRequest, QueryDict
+from django.http.response import HttpResponseBase
+from django.urls import get_resolver
+
+from proxy.errors import error_body, error_headers
+from proxy.headers import Headers
+from routing.paths import dialect_of_path
+
+logger = logging.getLogger("lunaroute.proxy")
+
+
+class ProxyRequest(HttpRequest):
+    """A request whose head stays raw and whose body is read from `receive` as it comes."""
+
+    def __init__(self, scope: dict, receive, send) -> None:
+        # Not HttpRequest's own: it fills dictionaries that the data plane does not use.
+        self.scope, self.receive, self.send = scope, receive, send
+        self.method = scope["method"]
+        self.path = self.path_info = scope["path"]
+        self.resolver_match = None
+
+    @cached_property
+    def META(self) -> dict[str, str]:  # noqa: N802 (Django's name)
+        meta = {"REQUEST_METHOD": self.method, "PATH_INFO": self.path, "QUERY_STRING": self.scope["query_string"].decode("latin-1")}
+        for name, value in self.scope["headers"]:
+            meta["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
+        return meta
+
+    @cached_property
+    def GET(self) -> QueryDict:  # noqa: N802 (Django's name)
+        return QueryDict(self.scope["query_string"])
+
+
+class RawResponse(HttpResponseBase):
+    """An answer with its headers as pairs of bytes (repeated ones included) and its body.
+
+    `chunks` is a tuple of bytes, or an asynchronous iterator with a `close` that is called at the end in any case;
+    it may raise UpstreamBroken, and the client then sees that the answer is not complete.
+    """
+
+    streaming = True
+    is_async = True
+
+    def __init__(self, status: int, raw_headers: Headers, chunks, reason: bytes = b"") -> None:
+        # Not HttpResponseBase's own: the headers are not Django's.
+        self.status_code, self.raw_headers, self.chunks, self.raw_reason = status, raw_headers, chunks, reason
+        self.closed = False
+        self._resource_closers = []
+
+
+class ErrorResponse(RawResponse):
+    """One of LunaRoute's own errors, in the shape of `dialect`."""
+
+    def __init__(self, dialect: str, status: int, message: str) -> None:
+        body = error_body(dialect, status, message)
+        super().__init__(status, error_headers(body), (body,))
+
+
+class DataPlane:
+    """The ASGI application for everything that goes to a provider."""
+
+    def __init__(self, urlconf: str = "proxy.urls") -> None:
+        self._resolver = get_resolver(urlconf)
+
+    async def __call__(self, scope: dict, receive, send) -> None:
+        request = ProxyRequest(scope, receive, send)
+        try:
+            match = self._resolver.resolve(request.path_info)
+            request.resolver_match = match
+            response = await match.func(request, *match.args, **match.kwargs)
+        except Exception:
+            logger.exception("the proxy failed on %s %s", request.method, request.path)
+            dialect = dialect_of_path(scope["raw_path"], False) or "anthropic"
+            response = ErrorResponse(dialect, 500, "LunaRoute failed on this request; its log says why.")
+        start = {"type": "http.response.start", "status": response.status_code, "reason": response.raw_reason, "headers": response.raw_headers}
+        await send(start)
+        chunks = response.chunks
+        if isinstance(chunks, tuple):
+            await send({"type": "http.response.body", "body": b"".join(chunks)})
+            return
+        try:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except (UpstreamBroken, ConnectionResetError):
+            return  # the server ends the connection without ending the answer
+        finally:
+            chunks.close()
+
+
+class UpstreamBroken(Exception):
+    """The answer breaks off here; the reason is already on record."""

@@ -1,0 +1,32 @@
+"""Which headers pass: end-to-end ones, untouched; hop-by-hop ones never (RFC 9110, section 7.6.1)."""
+
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+# Proxy-Authorization is addressed to a proxy, which we are: it is consumed here.
+REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"proxy-authorization"}
+# What is never kept in the record.
+CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"cookie", b"set-cookie", b"proxy-authorization"))
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def end_to_end(headers: Headers, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
+    """Give the headers that pass, in order and as they were, without `dropped` and what `Connection` names."""
+    named = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
+    if named:
+        dropped = dropped | {token.strip().lower() for value in named for token in value.split(b",")}
+    return [header for header in headers if header[0].lower() not in dropped]
+
+
+def first(headers: Headers, name: bytes) -> bytes | None:
+    """Give the value of the first header called `name` (lower case), or None."""
+    for key, value in headers:
+        if len(key) == len(name) and key.lower() == name:
+            return value
+    return None
+
+
+def for_record(headers: Headers) -> list[tuple[str, str]]:
+    """Give the headers as text for the record, without credentials. Latin-1 maps every byte (RFC 9112, section 5.5)."""
+    return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers if k.lower() not in CREDENTIALS]

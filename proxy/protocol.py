@@ -1,0 +1,480 @@
+"""The data plane's HTTP/1.1 side: bytes of a client in, ASGI events to the application, bytes out.
+
+llhttp parses. A connection's requests are answered one after another; what a client sends ahead waits. Requests
+for LunaRoute's own pages never get here: `data_received` looks at the first line of each request and hands the
+connection over before anything is parsed.
+
+Beyond ASGI's own, an application may send ``http.response.start`` with ``reason`` (bytes), with a 1xx status
+before the real one, and with status 101, after which request and response bodies are the raw bytes of the upgraded connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from urllib.parse import unquote
+
+import httptools
+
+from proxy.errors import error_body, error_headers
+from routing.paths import dialect_of_path, is_own
+
+# Bytes in one direction at which the other side is held up, per stream.
+HIGH_WATER = 256 * 1024
+# A request line and headers beyond this are not HTTP from a coding assistant.
+MAX_HEAD = 256 * 1024
+MAX_PIPELINED = 8
+# Seconds: for a head to be complete, for an idle connection, and to read on after an early answer.
+HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER = 30, 300, 1
+
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+BODILESS = (204, 304)
+
+
+class ServerContext:
+    """What all connections of a server share.
+
+    `hand_over` takes the connection of a request for LunaRoute's own pages: (socket transport, bytes so far).
+    """
+
+    def __init__(self, app, loop: asyncio.AbstractEventLoop, max_body: int, hand_over: Callable) -> None:
+        self.app, self.loop, self.max_body, self.hand_over = app, loop, max_body, hand_over
+        self.connections: set[HttpProtocol] = set()
+        self.draining = False
+
+    def sweep(self) -> None:
+        """Close connections that have idled too long or never finished a head. Called now and then."""
+        now = self.loop.time()
+        for connection in list(self.connections):
+            limit = HEAD_TIMEOUT if connection.mid_head else IDLE_TIMEOUT
+            if connection.cycle is None and now - connection.idle_since > limit:
+                connection.transport.close()
+
+    def drain(self) -> None:
+        """Close idle connections now, and the others when their answer is out."""
+        self.draining = True
+        for connection in list(self.connections):
+            if connection.cycle is None:
+                connection.transport.close()
+
+
+class Cycle:
+    """One request and its answer: the `receive` and `send` of an ASGI application."""
+
+    __slots__ = (
+        "_body", "_head", "_queued", "_waiter", "body_complete", "chunked", "disconnected", "expected", "finished",
+        "keep_alive", "protocol", "scope", "started", "status", "task", "too_large", "tunnel",
+    )  # fmt: skip
+
+    def __init__(self, protocol: "HttpProtocol", scope: dict, keep_alive: bool) -> None:
+        self.protocol, self.scope, self.keep_alive = protocol, scope, keep_alive
+        self._body: deque[bytes] = deque()
+        self._queued = 0
+        self._waiter: asyncio.Future | None = None
+        self._head = b""
+        self.body_complete = self.disconnected = self.started = self.finished = self.too_large = False
+        self.chunked = self.tunnel = False
+        self.expected = None  # bytes of the body still to send; None where chunked or until close
+        self.status = 0
+        self.task: asyncio.Task | None = None
+
+    # -- the client's side -----------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        if self.finished or self.too_large:
+            return  # the rest of a request that was answered early
+        self._body.append(data)
+        self._queued += len(data)
+        if self._queued > HIGH_WATER:
+            self.protocol.pause_reading()
+        self._wake()
+
+    def feed_eof(self) -> None:
+        self.body_complete = True
+        self._wake()
+
+    def reject_body(self) -> None:
+        self.too_large = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> dict:
+        """Give the body's bytes that have come, waiting for some; then ``http.disconnect``."""
+        while not self._body and not self.body_complete:
+            if self.too_large:
+                return {"type": "http.disconnect", "reason": "request_too_large"}
+            if self.disconnected or self.finished:
+                return {"type": "http.disconnect"}
+            self._waiter = self.protocol.context.loop.create_future()
+            await self._waiter
+        if not self._body and self.tunnel:
+            return {"type": "http.disconnect"}
+        body = self._body.popleft() if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._queued = 0
+        self.protocol.resume_reading()
+        return {"type": "http.request", "body": body, "more_body": not self.body_complete}
+
+    # -- the application's side ------------------------------------------------------------------------------
+
+    async def send(self, message: dict) -> None:
+        protocol = self.protocol
+        if self.disconnected:
+            raise ConnectionResetError("the client has gone away")
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            if 100 <= status < 200 and status != 101:
+                if self.scope["http_version"] == "1.1":
+                    protocol.transport.write(_head(status, b"", message["headers"]) + b"\r\n")
+                return
+            self._start(status, message)
+            return
+        body = message.get("body", b"")
+        more = message.get("more_body", False)
+        self._write(body, last=not more)
+        if not more:
+            self.finish()
+        elif protocol.writing_paused:
+            await protocol.drain()
+
+    def _start(self, status: int, message: dict) -> None:
+        headers = message["headers"]
+        self.started, self.status = True, status
+        head = _head(status, message.get("reason", b""), headers)
+        if status == 101:
+            self.protocol.begin_tunnel(self)
+            self.protocol.transport.write(head + b"\r\n")
+            return
+        length = None
+        for name, value in headers:
+            if len(name) == 14 and name.lower() == b"content-length":
+                length = int(value)
+        no_body = status in BODILESS or self.scope["method"] == "HEAD"
+        if no_body:
+            self.expected = 0
+        elif length is not None:
+            self.expected = length
+        elif self.scope["http_version"] == "1.1":
+            self.chunked = True
+            head += b"transfer-encoding: chunked\r\n"
+        else:
+            self.keep_alive = False  # the end of the connection is the end of the body
+        if not self.body_complete or self.protocol.context.draining:
+            self.keep_alive = False
+        if not self.keep_alive:
+            head += b"connection: close\r\n"
+        elif self.scope["http_version"] == "1.0":
+            head += b"connection: keep-alive\r\n"
+        self._head = head + b"\r\n"
+        # Head and first bytes go out in one write where they are there together; else the head goes alone.
+        self.protocol.context.loop.call_soon(self._flush_head)
+
+    def _flush_head(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self.disconnected:
+            self.protocol.transport.write(head)
+
+    def _write(self, body: bytes, last: bool) -> None:
+        head, self._head = self._head, b""
+        if self.chunked:
+            if body:
+                head += b"%x\r\n" % len(body)
+                tail = b"\r\n0\r\n\r\n" if last else b"\r\n"
+            else:
+                tail = b"0\r\n\r\n" if last else b""
+            parts = [head, body, tail] if len(body) > 4096 else [head + body + tail]
+        else:
+            if self.expected is not None:
+                self.expected -= len(body)
+            parts = [head, body] if len(body) > 4096 else [head + body]
+        if len(parts) > 1:
+            self.protocol.transport.writelines(parts)
+        elif parts[0]:
+            self.protocol.transport.write(parts[0])
+
+    def finish(self) -> None:
+        """End the answer; the connection serves the next request or closes."""
+        if not self.finished:
+            self.finished = True
+            self._wake()
+            self.protocol.cycle_finished(self)
+
+    def break_off(self) -> None:
+        """End the connection so that the client sees that the answer is not complete."""
+        if self.finished:
+            return
+        self.finished = True
+        transport = self.protocol.transport
+        self._flush_head()
+        if self.chunked or self.expected:
+            transport.close()  # what was written still goes out; the framing tells that more was due
+        else:
+            transport.abort()
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self.context = context
+        self.transport: asyncio.Transport | None = None
+        self.cycle: Cycle | None = None  # the one being answered
+        self.reading: Cycle | None = None  # the one whose body is being read
+        self.idle_since = context.loop.time()
+        self.mid_head = False
+        self.writing_paused = False
+        self._waiting: deque[Cycle] = deque()
+        self._parser: httptools.HttpRequestParser | None = None
+        self._first_line = b""
+        self._drain_waiter: asyncio.Future | None = None
+        self._reading_paused = False
+        self._closing = False
+        self._peers: tuple = (None, None)
+        self._head_bytes = 0
+
+    # -- asyncio ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.context.connections.add(self)
+        self._peers = (_address(transport, "peername"), _address(transport, "sockname"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.context.connections.discard(self)
+        self._closing = True
+        for cycle in (self.cycle, *self._waiting):
+            if cycle is not None and not cycle.finished:
+                cycle.disconnected = True
+                cycle._wake()
+                if cycle.task is not None:
+                    cycle.task.cancel()
+        self.resume_writing()
+
+    def eof_received(self) -> bool:
+        return False  # who closes its side has gone: nothing waits for an answer it may not read
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        waiter, self._drain_waiter = self._drain_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def drain(self) -> None:
+        self._drain_waiter = self.context.loop.create_future()
+        await self._drain_waiter
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and not self._closing:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self._closing and len(self._waiting) < MAX_PIPELINED:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        cycle = self.cycle
+        if cycle is not None and (cycle.tunnel or cycle.scope["upgrade"]):
+            cycle.feed(data)
+            return
+        if cycle is None and not self.mid_head and not self._peek(data):
+            return
+        data, self._first_line = self._first_line or data, b""
+        if self.mid_head:
+            if self._head_bytes > MAX_HEAD:
+                self._refuse(400, "The request's head is longer than 256 KiB.")
+                return
+            self._head_bytes += len(data)
+        self._parse(data)
+
+    def _peek(self, data: bytes) -> bool:
+        """Look at the first line: ours is handed over (False), another's parsed (True), half a line waits (False)."""
+        if self._closing:
+            return False
+        data = (self._first_line + data).lstrip(b"\r\n")
+        self._first_line = data
+        end = data.find(b"\n")
+        if end < 0:
+            if len(data) > MAX_HEAD:
+                self._refuse(400, "The request line is longer than 256 KiB.")
+            elif data and not data[:1].isalpha():
+                self._refuse(400, "This is not an HTTP/1.1 request.")
+            return False
+        words = data[:end].split()
+        target = words[1] if len(words) > 1 else b""
+        path = _path_of(target)
+        if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(path):
+            self._closing = True
+            self.context.connections.discard(self)
+            self.context.hand_over(self.transport, data)
+            return False
+        self._parser = httptools.HttpRequestParser(self) if self._parser is None else self._parser
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            cycle = self.reading
+            if cycle is not None and cycle.scope["upgrade"]:
+                cycle.body_complete = False
+                if rest:
+                    cycle.feed(rest)
+            elif rest:
+                self.data_received(rest)
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"This is not a valid HTTP/1.1 request: {error}.")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer what never became a request, and close."""
+        self._closing = True
+        path = getattr(self, "_url", b"") or b""
+        if self.cycle is not None and not self.cycle.finished:
+            cycle = self.cycle
+            cycle.disconnected = True
+            if cycle.task is not None:
+                cycle.task.cancel()
+            if cycle.started:
+                self.transport.abort()
+                return
+        dialect = dialect_of_path(_path_of(path), False) or "anthropic"
+        body = error_body(dialect, status, message)
+        head = _head(status, b"", error_headers(body)) + b"connection: close\r\n\r\n"
+        self.transport.write(head + body)
+        self.transport.close()
+
+    # -- llhttp ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.mid_head = True
+        self._head_bytes = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.mid_head:  # else a trailer
+            self._headers.append((name, value or b""))
+
+    def on_headers_complete(self) -> None:
+        self.mid_head = False
+        parser, url = self._parser, self._url
+        query_at = url.find(b"?")
+        raw_path, query = (url, b"") if query_at < 0 else (url[:query_at], url[query_at + 1 :])
+        client, server = self._peers
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": parser.get_http_version(),
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": unquote(raw_path.decode("latin-1")) if b"%" in raw_path else raw_path.decode("latin-1"),
+            "raw_path": raw_path,
+            "raw_target": url,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": client,
+            "server": server,
+            "upgrade": parser.should_upgrade() and _wants_websocket(self._headers),
+        }
+        cycle = Cycle(self, scope, parser.should_keep_alive())
+        self.reading = cycle
+        self._read_bytes = 0
+        if self.cycle is None:
+            self._run(cycle)
+        else:
+            self._waiting.append(cycle)
+            if len(self._waiting) >= MAX_PIPELINED:
+                self.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.reading
+        self._read_bytes += len(body)
+        if self._read_bytes > self.context.max_body:
+            cycle.reject_body()
+            return
+        cycle.feed(body)
+
+    def on_message_complete(self) -> None:
+        if self.reading is not None and not self.reading.too_large:
+            self.reading.feed_eof()
+
+    # -- cycles ----------------------------------------------------------------------------------------------
+
+    def _run(self, cycle: Cycle) -> None:
+        self.cycle = cycle
+        cycle.task = self.context.loop.create_task(self._call(cycle))
+
+    async def _call(self, cycle: Cycle) -> None:
+        app: Callable[..., Awaitable] = self.context.app
+        try:
+            await app(cycle.scope, cycle.receive, cycle.send)
+        finally:
+            if not cycle.finished and not cycle.disconnected:
+                cycle.break_off()
+
+    def begin_tunnel(self, cycle: Cycle) -> None:
+        cycle.tunnel = True
+        cycle.body_complete = False
+        cycle.keep_alive = False
+
+    def cycle_finished(self, cycle: Cycle) -> None:
+        self.idle_since = self.context.loop.time()
+        if not cycle.keep_alive:
+            self._close(cycle)
+            return
+        self.cycle = None
+        if self.reading is cycle:
+            self.reading = None
+        if self._waiting:
+            self._next(self._waiting.popleft())
+        elif self.context.draining:
+            self.transport.close()
+
+    def _next(self, cycle: Cycle) -> None:
+        if is_own(cycle.scope["raw_path"]):
+            # Sent ahead on the connection of a proxied request: a client asks again on a new connection.
+            self.transport.close()
+            return
+        self._run(cycle)
+        self.resume_reading()
+
+    def _close(self, cycle: Cycle) -> None:
+        """Close; but read on for a moment where the client still sends, or a reset would destroy the answer."""
+        if cycle.body_complete or cycle.tunnel:
+            self.transport.close()
+        else:
+            self._reading_paused = self._reading_paused and (self.transport.resume_reading() or False)
+            self.context.loop.call_later(LINGER, self.transport.close)
+
+
+def _head(status: int, reason: bytes, headers) -> bytes:
+    parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
+    parts += [b"%b: %b\r\n" % header for header in headers]
+    return b"".join(parts)
+
+
+def _path_of(target: bytes) -> bytes:
+    return target.partition(b"?")[0]
+
+
+def _wants_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
+
+
+def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:
+    address = transport.get_extra_info(which)
+    return (address[0], address[1]) if isinstance(address, tuple) else None

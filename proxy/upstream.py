@@ -1,0 +1,189 @@
+"""The connections to one provider: pooled, over TLS where asked, through a proxy where the environment names one."""
+
+import asyncio
+import base64
+import socket
+import ssl
+import urllib.request
+from urllib.parse import unquote, urlsplit
+
+from proxy.connection import Connection
+from proxy.errors import UpstreamError
+
+# Pause before another try to connect, doubled each time. Seconds.
+RETRY_PAUSE = 0.05
+
+
+class Upstream:
+    """A provider's address and its pool of connections. Bound to the event loop that uses it.
+
+    `connect_timeout`, `read_timeout` and `idle_timeout` are seconds.
+    """
+
+    def __init__(
+        self, name: str, base_url: str, *, read_timeout: float = 600, connect_timeout: float = 10, max_idle: int = 32,
+        idle_timeout: float = 600, tcp_keepalive: float = 60, max_retries: int = 3,
+    ) -> None:  # fmt: skip
+        url = urlsplit(base_url)
+        self.name = name
+        self.tls = url.scheme == "https"
+        self.host = url.hostname or ""
+        self.port = url.port or (443 if self.tls else 80)
+        self.base_path = url.path.rstrip("/").encode("ascii")
+        self.authority = url.netloc.rpartition("@")[2].encode("ascii")
+        self.max_retries = max_retries
+        self._read_timeout, self._connect_timeout = read_timeout, connect_timeout
+        self._max_idle, self._idle_timeout, self._tcp_keepalive = max_idle, idle_timeout, tcp_keepalive
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._ssl: ssl.SSLContext | None = None
+        self._proxy = _proxy_for(url.scheme, self.host, self.port)
+        # A plain-text request through a proxy names its target in full (RFC 9112, section 3.2.2).
+        self._target_prefix = b"http://" + self.authority if self._proxy and not self.tls else b""
+        self._proxy_authorization = _basic_authorization(self._proxy) if self._proxy else b""
+
+    def target(self, raw_target: bytes) -> bytes:
+        """Give the request target for the client's `raw_target`: the base path before it, with one ``/v1``."""
+        base = self.base_path
+        if base.endswith(b"/v1") and raw_target.startswith(b"/v1") and raw_target[3:4] in (b"", b"/", b"?"):
+            base = base[:-3]
+        return self._target_prefix + base + raw_target
+
+    @property
+    def proxy_headers(self) -> bytes:
+        """Header lines that a plain-text request needs for the proxy in front of the provider."""
+        return self._proxy_authorization if self._target_prefix else b""
+
+    def reuse(self) -> Connection | None:
+        """Take an idle connection, the most recently used first, or None."""
+        loop_time = None
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.closed or connection.transport.is_closing():
+                continue
+            loop_time = loop_time or connection.loop.time()
+            if loop_time - connection.idle_since > self._idle_timeout:
+                connection.abort()
+                continue
+            return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """Open a connection. Raises UpstreamError after `max_retries` further tries."""
+        pause = RETRY_PAUSE
+        for attempt in range(self.max_retries + 1):
+            try:
+                async with asyncio.timeout(self._connect_timeout):
+                    return await self._connect()
+            except TimeoutError:
+                message = f"did not accept a connection within {self._connect_timeout:g} s"
+                raise UpstreamError("upstream_timeout", message, 504) from None
+            except ssl.SSLError as error:
+                reason = getattr(error, "verify_message", None) or error.reason or str(error)
+                raise UpstreamError("upstream_connect", f"failed the TLS handshake: {reason}") from None
+            except OSError as error:
+                if attempt == self.max_retries:
+                    raise UpstreamError("upstream_connect", f"could not be reached: {_why(error)}") from None
+            await asyncio.sleep(pause)
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, self._back, self._lost, self._read_timeout)
+        context = self._tls_context() if self.tls else None
+        if self._proxy is None:
+            await loop.create_connection(
+                lambda: connection, self.host, self.port, ssl=context, server_hostname=self.host if context else None
+            )
+        elif not self.tls:
+            await loop.create_connection(lambda: connection, self._proxy.hostname, self._proxy.port or 80)
+        else:
+            await self._connect_through_proxy(loop, connection, context)
+        self._open.add(connection)
+        sock = connection.transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tcp_keepalive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                if hasattr(socket, "TCP_KEEPIDLE"):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(self._tcp_keepalive))
+        return connection
+
+    async def _connect_through_proxy(self, loop, connection: Connection, context: ssl.SSLContext) -> None:
+        """Ask the proxy for a tunnel (RFC 9110, section 9.3.6), then speak TLS in it."""
+        proxy = self._proxy
+        reader, writer = await asyncio.open_connection(
+            proxy.hostname, proxy.port or (443 if proxy.scheme == "https" else 80), ssl=proxy.scheme == "https" or None
+        )
+        try:
+            authority = b"%b:%d" % (self.host.encode("idna"), self.port)
+            writer.write(
+                b"CONNECT " + authority + b" HTTP/1.1\r\nHost: " + authority + b"\r\n" + self._proxy_authorization + b"\r\n"
+            )
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                raise OSError(f"the proxy {proxy.hostname} gave no answer to CONNECT") from None
+            status_line = head.split(b"\r\n", 1)[0].decode("latin-1")
+            if status_line.split(" ")[1:2] != ["200"]:
+                raise OSError(f"the proxy {proxy.hostname} refused CONNECT: {status_line}")
+            transport = await loop.start_tls(writer.transport, connection, context, server_hostname=self.host)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        connection.connection_made(transport)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._ssl is None:
+            # The system's certificates; SSL_CERT_FILE and SSL_CERT_DIR are honoured by OpenSSL itself.
+            self._ssl = ssl.create_default_context()
+            self._ssl.set_alpn_protocols(["http/1.1"])
+        return self._ssl
+
+    def _back(self, connection: Connection) -> None:
+        if len(self._idle) < self._max_idle:
+            connection.idle_since = connection.loop.time()
+            self._idle.append(connection)
+        else:
+            connection.transport.close()
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Cut all connections."""
+        for connection in list(self._open):
+            connection.abort()
+
+
+def _proxy_for(scheme: str, host: str, port: int):
+    """Give the proxy's split URL from HTTP(S)_PROXY and NO_PROXY, or None. Loopback never goes through a proxy."""
+    if host in ("localhost", "127.0.0.1", "::1") and not urllib.request.getproxies_environment().get("no"):
+        if scheme == "http":
+            return None
+    proxies = urllib.request.getproxies_environment()
+    url = proxies.get(scheme) or proxies.get("all")
+    if not url or urllib.request.proxy_bypass_environment(f"{host}:{port}", proxies):
+        return None
+    proxy = urlsplit(url if "://" in url else "http://" + url)
+    if proxy.scheme not in ("http", "https"):
+        raise ValueError(f"{scheme.upper()}_PROXY: expected an http:// or https:// address, got {proxy.scheme}://")
+    return proxy
+
+
+def _basic_authorization(proxy) -> bytes:
+    if not proxy.username:
+        return b""
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+    return b"Proxy-Authorization: Basic " + base64.b64encode(pair) + b"\r\n"
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "its name does not resolve"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or str(error) or type(error).__name__

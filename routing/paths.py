@@ -1,0 +1,37 @@
+"""Which dialect a path speaks, and so which kind of provider it goes to. Paths are raw bytes, without the query."""
+
+# LunaRoute's own addresses; everything else is a provider's or follows `bypass`.
+OWN_PREFIXES = (b"/ui", b"/sessions", b"/admin", b"/static", b"/healthz", b"/metrics", b"/favicon.ico", b"/api")
+# Under /api only these are ours: Claude Code has addresses of its vendor under /api too.
+OWN_API = (b"/api/stats", b"/api/providers", b"/api/rules", b"/api/docs", b"/api/openapi.json")
+
+ANTHROPIC_PREFIXES = (b"/v1/messages", b"/v1/complete")
+OPENAI_ONLY_PREFIXES = (b"/v1/chat/completions", b"/v1/responses", b"/responses", b"/v1/embeddings")
+OPENAI_PREFIXES = (*OPENAI_ONLY_PREFIXES, b"/v1", b"/models")
+
+
+def _under(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
+    return any(path.startswith(p) and path[len(p) : len(p) + 1] in (b"", b"/") for p in prefixes)
+
+
+def is_own(path: bytes) -> bool:
+    """Tell whether LunaRoute itself answers `path`."""
+    if path == b"/":
+        return True
+    if not _under(path, OWN_PREFIXES):
+        return False
+    return not path.startswith(b"/api") or _under(path, OWN_API)
+
+
+def dialect_of_path(path: bytes, has_anthropic_version: bool) -> str | None:
+    """Give "anthropic" or "openai", or None for a path that no provider is known to have."""
+    if has_anthropic_version or _under(path, ANTHROPIC_PREFIXES):
+        return "anthropic"
+    if _under(path, OPENAI_PREFIXES):
+        return "openai"
+    return None
+
+
+def is_shared(path: bytes) -> bool:
+    """Tell whether both vendors have `path` (such as /v1/models), so that the configured dialect decides."""
+    return not _under(path, ANTHROPIC_PREFIXES) and not _under(path, OPENAI_ONLY_PREFIXES)

@@ -1,0 +1,191 @@
+"""The record: sessions, their exchanges and tool calls, and the content they share.
+
+A coding assistant sends its whole conversation again with every request. Content is therefore kept by the hash
+of its bytes (:class:`Blob`), and a conversation as a chain of :class:`Node`, each one message after another: an
+exchange names only the last node of its request, so a turn costs what was new in it. Two requests that begin
+alike share the nodes of that beginning, which also tells which exchange continues which.
+"""
+
+from django.db import models
+
+
+class Blob(models.Model):
+    """Bytes, once. ``key`` is BLAKE2b-128 of the uncompressed bytes; ``codec`` 0 stores as is, 1 is zstd."""
+
+    key = models.BinaryField(primary_key=True, max_length=16)
+    size = models.PositiveIntegerField(help_text="uncompressed, bytes")
+    codec = models.PositiveSmallIntegerField(default=0)
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "blobs"
+
+
+class Node(models.Model):
+    """One message in a chain. ``key`` is BLAKE2b-128 of parent key and blob key, so equal chains have equal keys."""
+
+    key = models.BinaryField(primary_key=True, max_length=16)
+    parent = models.BinaryField(max_length=16, default=b"", help_text="empty for the first message")
+    blob = models.BinaryField(max_length=16)
+    depth = models.PositiveIntegerField(help_text="messages in the chain up to here, this one included")
+
+    class Meta:
+        db_table = "nodes"
+
+
+class TokenCounts(models.Model):
+    """Token classes that do not overlap; ``total_tokens`` is their sum."""
+
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    thinking_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_creation_5m_tokens = models.BigIntegerField(default=0)
+    cache_creation_1h_tokens = models.BigIntegerField(default=0)
+    audio_input_tokens = models.BigIntegerField(default=0)
+    audio_output_tokens = models.BigIntegerField(default=0)
+    total_tokens = models.BigIntegerField(default=0)
+    cost_usd = models.FloatField(null=True, help_text="None where no price is known")
+
+    class Meta:
+        abstract = True
+
+
+class Session(TokenCounts):
+    """A conversation: the sums over its exchanges."""
+
+    session_id = models.CharField(max_length=255, unique=True)
+    title = models.CharField(max_length=200, blank=True)
+    client = models.CharField(max_length=32, blank=True, help_text="claude-code, codex, opencode or other")
+    provider = models.CharField(max_length=64, blank=True)
+    dialect = models.CharField(max_length=16, blank=True)
+    model_used = models.CharField(max_length=128, blank=True, help_text="the model that wrote most of it")
+    model_tokens = models.JSONField(default=dict, help_text="total tokens by model")
+    project = models.CharField(max_length=255, blank=True)
+    tags = models.JSONField(default=list)
+    client_ip = models.CharField(max_length=64, blank=True)
+    user_agent = models.CharField(max_length=512, blank=True)
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True, help_text="when its last exchange ended")
+    requests = models.PositiveIntegerField(default=0)
+    tool_calls_count = models.PositiveIntegerField(default=0)
+    errors = models.PositiveIntegerField(default=0, help_text="exchanges that failed")
+    success = models.BooleanField(default=True, help_text="no exchange failed")
+    error = models.TextField(blank=True, help_text="the last failure")
+    duration_ms = models.FloatField(default=0, help_text="sum over exchanges")
+    provider_time_ms = models.FloatField(default=0)
+    proxy_overhead_ms = models.FloatField(default=0)
+
+    class Meta:
+        db_table = "sessions"
+        indexes = [
+            models.Index(fields=["-started_at"], name="sessions_started"),
+            models.Index(fields=["model_used", "-started_at"], name="sessions_model"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.session_id
+
+
+class Exchange(TokenCounts):
+    """One request with its answer. Times are milliseconds, sizes bytes."""
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="exchanges")
+    request_id = models.CharField(max_length=64, unique=True)
+    parent = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="children",
+        help_text="the exchange whose conversation this one continues",
+    )
+    kind = models.CharField(max_length=16, default="model")
+    listener = models.CharField(max_length=16)
+    provider = models.CharField(max_length=64)
+    dialect = models.CharField(max_length=32, blank=True, help_text="anthropic, openai-chat, openai-responses or empty")
+    transport = models.CharField(max_length=8, default="http", help_text="http or ws")
+    method = models.CharField(max_length=16)
+    path = models.CharField(max_length=2048)
+    model_requested = models.CharField(max_length=128, blank=True)
+    model_used = models.CharField(max_length=128, blank=True)
+    is_streaming = models.BooleanField(default=False)
+    status = models.PositiveSmallIntegerField(null=True)
+    success = models.BooleanField(null=True, help_text="None while it runs")
+    error = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=64, blank=True)
+    has_refusal = models.BooleanField(default=False)
+    capture = models.CharField(max_length=16, default="full", help_text="full, truncated or metadata")
+    client = models.CharField(max_length=32, blank=True)
+    client_ip = models.CharField(max_length=64, blank=True)
+    user_agent = models.CharField(max_length=512, blank=True)
+    metadata = models.JSONField(default=dict)
+    request_headers = models.JSONField(default=list, help_text="pairs, in order, credentials left out")
+    response_headers = models.JSONField(default=list)
+    response_id = models.CharField(max_length=128, blank=True, help_text="the vendor's own id of the answer")
+
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+    duration_ms = models.FloatField(null=True)
+    provider_latency_ms = models.FloatField(null=True)
+    time_to_first_token_ms = models.FloatField(null=True)
+    overhead_before_ms = models.FloatField(null=True)
+    overhead_after_ms = models.FloatField(null=True)
+    streaming_ms = models.FloatField(null=True)
+    chunk_count = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=1)
+
+    request_bytes = models.PositiveBigIntegerField(default=0)
+    response_bytes = models.PositiveBigIntegerField(default=0)
+    message_count = models.PositiveIntegerField(default=0)
+    messages_from = models.PositiveIntegerField(default=0, help_text="messages before this index were known")
+    tool_count = models.PositiveIntegerField(default=0)
+
+    # The request body, in parts; sessions.split puts it together again.
+    leaf = models.BinaryField(max_length=16, default=b"", help_text="Node of the last message")
+    system = models.BinaryField(max_length=16, default=b"", help_text="Blob of the system prompt's JSON")
+    tools = models.BinaryField(max_length=16, default=b"", help_text="Blob of the tool list's JSON")
+    recipe = models.BinaryField(max_length=16, default=b"", help_text="Blob: how body, system, tools and messages fit together")
+    patches = models.BinaryField(default=b"", help_text="what this request's messages have beyond their nodes")
+    body_sha256 = models.BinaryField(max_length=32, default=b"")
+    response = models.BinaryField(max_length=16, default=b"", help_text="Blob of the answer's bytes, decoded from its content coding")
+    answer = models.BinaryField(max_length=16, default=b"", help_text="Blob: the answer as one JSON object")
+
+    class Meta:
+        db_table = "exchanges"
+        indexes = [models.Index(fields=["session", "started_at"], name="exchanges_session")]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class ToolCall(models.Model):
+    """A tool call with what came back, once it did."""
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="tool_calls")
+    exchange = models.ForeignKey(Exchange, on_delete=models.CASCADE, related_name="tool_calls")
+    result_exchange = models.ForeignKey(Exchange, null=True, on_delete=models.SET_NULL, related_name="tool_results")
+    position = models.PositiveSmallIntegerField(default=0, help_text="order within the answer")
+    call_id = models.CharField(max_length=255)
+    name = models.CharField(max_length=255)
+    arguments = models.BinaryField(max_length=16, help_text="Blob of the JSON text")
+    result = models.BinaryField(max_length=16, default=b"", help_text="Blob of the result's text")
+    input_bytes = models.PositiveIntegerField(default=0)
+    output_bytes = models.PositiveIntegerField(null=True)
+    is_error = models.BooleanField(null=True, help_text="None until the result came")
+    started_at = models.DateTimeField(help_text="end of the answer that asked for it")
+    execution_ms = models.FloatField(null=True)
+
+    class Meta:
+        db_table = "tool_calls"
+        indexes = [models.Index(fields=["session", "call_id"], name="tool_calls_call")]
+        constraints = [models.UniqueConstraint(fields=["exchange", "position"], name="tool_calls_position")]
+
+
+class JsonlFile(models.Model):
+    """How much of a JSONL file is certain: bytes past ``size`` were never committed and are cut off at start."""
+
+    host = models.CharField(max_length=255)
+    path = models.CharField(max_length=1024)
+    session = models.ForeignKey(Session, null=True, on_delete=models.CASCADE, related_name="files")
+    size = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        db_table = "jsonl_files"
+        constraints = [models.UniqueConstraint(fields=["host", "path"], name="jsonl_files_path")]
