@@ -6,7 +6,6 @@ time. Each child has a socket to it: by its end a child learns that the supervis
 get the two ends of the line between them.
 """
 
-import fcntl
 import gc
 import logging
 import os
@@ -18,7 +17,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib import import_module
+
+from lunaroute_site import pidfile
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -54,55 +55,37 @@ def serve(no_worker: bool = False) -> int:
     lock = _take_home(settings)
     listeners = _listen(settings.host, settings.port)
     _load(settings)
-    tree = Tree(settings, listeners, no_worker)
     port = listeners[0].getsockname()[1]
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{os.getpid()}\n{settings.host}\n{port}\n")
-    lock.flush()
+    recording = settings.session_recording.enabled
+    server = pidfile.RunningServer(
+        os.getpid(), _url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
+    )
+    pidfile.announce(lock, settings.home, server)
+    tree = Tree(settings, listeners, no_worker)
     try:
-        return tree.run(port)
+        return tree.run(server)
     finally:
-        lock.seek(0)
-        lock.truncate()
-        lock.close()
+        pidfile.release(lock, settings.home)
+
+
+def _url(host: str, port: int) -> str:
+    """The address for a client on this machine."""
+    host = "127.0.0.1" if host in ("localhost", "0.0.0.0", "::", "") else host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _take_home(settings):
-    """Make the home and lock its pid file: one server to a home."""
-    path = settings.home / "server.pid"
     try:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(path, "a+")
+        return pidfile.take(settings.home)
     except OSError as error:
         raise StartError(
             f"{settings.home}: cannot be written ({error.strerror}); LUNAROUTE_HOME names the directory to use"
         ) from None
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except OSError:
-            lock.seek(0)
-            pid = (lock.read().split() or ["?"])[0]
-            # The children of a supervisor that was killed hold the lock for the moment they need to finish.
-            if (pid.isdigit() and _alive(int(pid))) or time.monotonic() > deadline:
-                raise StartError(
-                    f"{settings.home}: another LunaRoute (process {pid}) runs on this home; "
-                    "stop it with `lunaroute-server stop`, or set LUNAROUTE_HOME to another directory"
-                ) from None
-            time.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    except pidfile.HomeLocked as other:
+        raise StartError(
+            f"{settings.home}: another LunaRoute (process {other}) runs on this home; "
+            "stop it with `lunaroute-server stop`, or set LUNAROUTE_HOME to another directory"
+        ) from None
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -152,13 +135,17 @@ def _load(settings) -> None:
         connections.close_all()
     # Both URLconfs with all they import: no request pays for that, and the children share it.
     get_resolver().url_patterns  # noqa: B018
-    import proxy.urls
-    import sessions.recorder  # noqa: F401
+    get_resolver("proxy.urls").url_patterns  # noqa: B018
+    import_module("sessions.recorder")
 
 
 def _database_name(connection) -> str:
     settings = connection.settings_dict
-    return str(settings["NAME"]) if connection.vendor == "sqlite" else f"{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+    return (
+        str(settings["NAME"])
+        if connection.vendor == "sqlite"
+        else f"{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+    )
 
 
 class Tree:
@@ -177,7 +164,7 @@ class Tree:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}
 
-    def run(self, port: int) -> int:
+    def run(self, server: pidfile.RunningServer) -> int:
         """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         gc.collect()
@@ -185,7 +172,7 @@ class Tree:
         for child in self.children:
             self._start(child)
         self._connect()
-        self._announce(port)
+        self._announce(server)
         while True:
             caught = self._wait()
             if caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -203,16 +190,18 @@ class Tree:
             time.sleep(pause)
         return caught.si_signo if caught else 0
 
-    def _announce(self, port: int) -> None:
-        host = "127.0.0.1" if self.settings.host in ("localhost", "0.0.0.0", "::") else self.settings.host
-        host = f"[{host}]" if ":" in host else host
-        where = self.settings.session_recording.sessions_dir if self.recording else "off"
+    def _announce(self, server: pidfile.RunningServer) -> None:
         print(
-            f"LunaRoute listens on http://{host}:{port}  (browser: http://{host}:{port}/ui/, recording: {where})\n"
-            f"  export ANTHROPIC_BASE_URL=http://{host}:{port}\n"
-            f"  export OPENAI_BASE_URL=http://{host}:{port}/v1",
+            f"LunaRoute listens on {server.url}  (browser: {server.url}/ui/, recording: {server.recording})\n"
+            f"  export ANTHROPIC_BASE_URL={server.url}\n"
+            f"  export OPENAI_BASE_URL={server.url}/v1",
             flush=True,
         )
+        if not any(provider.api_key for provider in self.settings.providers.values()):
+            print(
+                "No providers configured with a key of their own: each client's key is passed on (this is normal).",
+                flush=True,
+            )
 
     # -- children --------------------------------------------------------------------------------------------
 
@@ -326,7 +315,7 @@ class Tree:
     def _run_recorder(self, control: socket.socket) -> None:
         from sessions.recorder import run
 
-        code = run(control)
+        code = run(control, first=not self.recorder.deaths)
         if code:
             raise RuntimeError(f"the recorder ended with {code}")
 
@@ -344,18 +333,3 @@ def _end_with(control: socket.socket) -> None:
     with suppress(OSError):
         control.recv(1)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def running_server(home: Path) -> tuple[int, str, int] | None:
-    """Read (pid, host, port) from a home's pid file, or None where no server has it locked."""
-    path = home / "server.pid"
-    try:
-        with open(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                lines = file.read().split()
-                return (int(lines[0]), lines[1], int(lines[2])) if len(lines) == 3 else None
-    except OSError:
-        return None
-    return None

@@ -12,7 +12,7 @@ kind                      payload
 ========================  ====================================================================
 ``BEGIN``                 JSON of :class:`Begin`: the request's head, once, first
 ``REQUEST_BODY``          raw bytes of the request body, in order (WebSocket: client to upstream)
-``REQUEST_END``           empty; the request body is complete
+``REQUEST_END``           the request body is complete: empty, or the capture mode if bodies were dropped
 ``RESPONSE_HEAD``         JSON of :class:`ResponseHead`
 ``RESPONSE_BODY``         raw bytes of the answer as they came, still encoded (WebSocket: upstream
                           to client). Several chunks may be joined

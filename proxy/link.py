@@ -51,7 +51,7 @@ class Capture:
 
     def request_end(self) -> None:
         self._body_bytes = 0
-        self._add(REQUEST_END, b"")
+        self._add(REQUEST_END, b"" if self.mode == "full" else self.mode.encode())
 
     def response_head(self, head: ResponseHead) -> None:
         self._add(RESPONSE_HEAD, head)

@@ -91,6 +91,7 @@ class Exchange(TokenCounts):
     """One request with its answer. Times are milliseconds, sizes bytes."""
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="exchanges")
+    recorder = models.CharField(max_length=255, help_text="host and home that recorded it")
     request_id = models.CharField(max_length=64, unique=True)
     parent = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="children",
@@ -119,6 +120,7 @@ class Exchange(TokenCounts):
     request_headers = models.JSONField(default=list, help_text="pairs, in order, credentials left out")
     response_headers = models.JSONField(default=list)
     response_id = models.CharField(max_length=128, blank=True, help_text="the vendor's own id of the answer")
+    query = models.TextField(blank=True, help_text="raw, values named like a key masked")
 
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
@@ -139,6 +141,7 @@ class Exchange(TokenCounts):
 
     # The request body, in parts; sessions.split puts it together again.
     leaf = models.BinaryField(max_length=16, default=b"", help_text="Node of the last message")
+    thread = models.BinaryField(max_length=16, default=b"", help_text="the same, blind to cache marks: finds `parent`")
     system = models.BinaryField(max_length=16, default=b"", help_text="Blob of the system prompt's JSON")
     tools = models.BinaryField(max_length=16, default=b"", help_text="Blob of the tool list's JSON")
     recipe = models.BinaryField(max_length=16, default=b"", help_text="Blob: how body, system, tools and messages fit together")
@@ -149,7 +152,10 @@ class Exchange(TokenCounts):
 
     class Meta:
         db_table = "exchanges"
-        indexes = [models.Index(fields=["session", "started_at"], name="exchanges_session")]
+        indexes = [
+            models.Index(fields=["session", "started_at"], name="exchanges_session"),
+            models.Index(fields=["response_id"], name="exchanges_response"),
+        ]
 
     def __str__(self) -> str:
         return self.request_id
@@ -181,11 +187,11 @@ class ToolCall(models.Model):
 class JsonlFile(models.Model):
     """How much of a JSONL file is certain: bytes past ``size`` were never committed and are cut off at start."""
 
-    host = models.CharField(max_length=255)
+    recorder = models.CharField(max_length=255)
     path = models.CharField(max_length=1024)
     session = models.ForeignKey(Session, null=True, on_delete=models.CASCADE, related_name="files")
     size = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         db_table = "jsonl_files"
-        constraints = [models.UniqueConstraint(fields=["host", "path"], name="jsonl_files_path")]
+        constraints = [models.UniqueConstraint(fields=["recorder", "path"], name="jsonl_files_path")]

@@ -1,0 +1,54 @@
+"""Celery: maintenance of the store, away from proxy and recorder. Tasks and their times: sessions/tasks.py."""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+
+from celery import Celery  # noqa: E402
+from celery.beat import Service  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+
+def _broker(home: Path, redis_url: str | None) -> dict:
+    if redis_url:
+        return {"broker_url": redis_url, "broker_connection_retry_on_startup": True}
+    folder = str(home / "broker")
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": {
+            "data_folder_in": folder,
+            "data_folder_out": folder,
+            "control_folder": str(home / "broker" / "control"),
+        },
+    }
+
+
+app = Celery("lunaroute")
+app.conf.update(
+    _broker(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url),
+    timezone="UTC",
+    task_ignore_result=True,
+    worker_hijack_root_logger=False,
+    worker_concurrency=1,
+    worker_pool="solo",
+    beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / "beat-schedule"),
+    beat_schedule={
+        "optimize-database": {"task": "sessions.tasks.optimize_database", "schedule": 24 * 3600.0},
+    },
+)
+app.autodiscover_tasks(["sessions"])
+
+
+def run_worker() -> None:
+    """Run a worker with its beat in this process until SIGTERM."""
+    if not settings.LUNAROUTE.redis_url:
+        for folder in (settings.LUNAROUTE.home / "broker", settings.LUNAROUTE.home / "broker" / "control"):
+            with suppress(OSError):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # In a thread: an own process for a clock would cost its memory.
+    beat = Service(app)
+    threading.Thread(target=lambda: beat.start(embedded_process=False), daemon=True).start()
+    app.Worker(pool="solo", without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING").start()

@@ -1,0 +1,195 @@
+"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status]`.
+
+Any other command is Django's (`migrate`, `createsuperuser`, …).
+"""
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lunaroute_site.config import ConfigError
+
+COMMANDS = ("serve", "env", "stop", "status")
+# Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
+START_TIMEOUT, STOP_TIMEOUT = 20, 60
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; gives the exit code: 0 done, 1 it failed, 2 the call or the configuration is wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options, rest = _parser().parse_known_args(arguments)
+    with contextlib.suppress(ValueError):
+        if options.command not in (None, *COMMANDS):
+            return _django(arguments)
+    if rest:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    for variable, value in (
+        ("LUNAROUTE_CONFIG", options.config and os.path.abspath(os.path.expanduser(options.config))),
+        ("LUNAROUTE_HOST", options.host),
+        ("LUNAROUTE_PORT", options.port),
+    ):
+        if value is not None:
+            os.environ[variable] = str(value)
+    try:
+        command = options.command or "serve"
+        if command == "serve":
+            return serve(options.no_worker)
+        return {"env": env, "stop": stop, "status": status}[command]()
+    except ConfigError as error:
+        print(f"lunaroute-server: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lunaroute-server",
+        description="A local proxy for coding assistants: see, search, count and control all that passes.",
+    )
+    parser.add_argument(
+        "--config", metavar="F", help="YAML file with the configuration (config.example.yaml has every key)"
+    )
+    parser.add_argument("--host", metavar="H", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", metavar="P", help="port to listen on (8081)")
+    parser.add_argument(
+        "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
+    )
+    parser.add_argument("command", nargs="?", help="serve (default), env, stop, status, or one of Django's")
+    return parser
+
+
+def _django(arguments: list[str]) -> int:
+    from django.core.management import execute_from_command_line
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+    try:
+        execute_from_command_line(["lunaroute-server", *arguments])
+    except ConfigError as error:
+        print(f"lunaroute-server: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def serve(no_worker: bool = False) -> int:
+    """Run the server in the foreground until SIGTERM or Ctrl-C."""
+    from lunaroute_site.supervisor import StartError
+    from lunaroute_site.supervisor import serve as run
+
+    try:
+        return run(no_worker)
+    except StartError as error:
+        print(f"lunaroute-server: {error}", file=sys.stderr)
+        return 1
+
+
+def env() -> int:
+    """Start the server detached unless it runs, and print what a shell needs to use it, for `eval $(…)`."""
+    from lunaroute_site import config
+    from lunaroute_site.pidfile import running_server
+
+    settings = config.current()
+    server = running_server(settings.home)
+    if server is None:
+        log = settings.home / "server.log"
+        problem = _start_detached(settings.home, log)
+        server = running_server(settings.home)
+        if problem or server is None:
+            print(f"lunaroute-server: {problem or f'the server did not start; see {log}'}", file=sys.stderr)
+            return 1
+        comment = f"# LunaRoute started (process {server.pid}, log {log}); stop it with: lunaroute-server stop"
+    else:
+        comment = f"# LunaRoute runs (process {server.pid}); stop it with: lunaroute-server stop"
+    print(f"export ANTHROPIC_BASE_URL={shlex.quote(server.url)}")
+    print(f"export OPENAI_BASE_URL={shlex.quote(server.url)}/v1")
+    print(comment)
+    return 0
+
+
+def _start_detached(home: Path, log: Path) -> str | None:
+    """Start `serve` in the background and wait until it answers. Gives the reason where it does not."""
+    from lunaroute_site.pidfile import running_server
+
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+    except OSError as error:
+        return f"{log}: cannot be written ({error.strerror}); LUNAROUTE_HOME names the directory to use"
+    root = Path(__file__).resolve().parent.parent
+    search_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    with output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lunaroute_site.cli", "serve"],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": search_path},
+        )  # fmt: skip
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        server = running_server(home)
+        if server is not None and _answers(server.url):
+            return None
+        if process.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            return (
+                lines[-1].removeprefix("lunaroute-server: ")
+                if lines
+                else f"the server ended with code {process.returncode}"
+            )
+        time.sleep(0.02)
+    return f"the server did not answer within {START_TIMEOUT} s; see {log}"
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2, trust_env=False).json() == {"status": "ok"}
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def stop() -> int:
+    """Stop the server of this home: streams in flight get up to 30 s."""
+    from lunaroute_site import config
+    from lunaroute_site.pidfile import running_server
+
+    home = config.current().home
+    server = running_server(home)
+    if server is None:
+        print(f"LunaRoute is not running (home {home}).")
+        return 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while running_server(home) is not None:
+        if time.monotonic() > deadline:
+            print(f"lunaroute-server: process {server.pid} did not end within {STOP_TIMEOUT} s", file=sys.stderr)
+            return 1
+        time.sleep(0.02)
+    print(f"LunaRoute (process {server.pid}) has stopped.")
+    return 0
+
+
+def status() -> int:
+    """Say where the server of this home listens and what it records; exit code 1 where none runs."""
+    from lunaroute_site import config
+    from lunaroute_site.pidfile import running_server
+
+    home = config.current().home
+    server = running_server(home)
+    if server is None:
+        print(f"LunaRoute is not running (home {home}).")
+        return 1
+    health = "" if _answers(server.url) else ", but does not answer"
+    print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
+    print(f"Recording: {server.recording}")
+    print(f"Home: {home}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

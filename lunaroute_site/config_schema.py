@@ -1,0 +1,333 @@
+"""Every key of the configuration with its type, default and check."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import re2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+# Below these keys `${…}` is filled in for each request and is no variable of the file.
+TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
+REQUEST_VARIABLES = ("provider", "model", "session_id", "request_id")
+NOTIFICATION_VARIABLES = ("original_provider", "new_provider", "reason", "model")
+
+BASE_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+
+Dialect = Literal["openai", "anthropic"]
+RedactionMode = Literal["mask", "remove", "tokenize", "partial"]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def check_template(text: str, notification: bool = False) -> str | None:
+    """Say what is wrong with the variables of a template, or None."""
+    known = NOTIFICATION_VARIABLES if notification else REQUEST_VARIABLES
+    for part in text.split("${")[1:]:
+        name, closed, _ = part.partition("}")
+        if not closed:
+            return "expected ${NAME}, the closing brace is missing"
+        if name not in known and (notification or not name.startswith("env.")):
+            names = ", ".join(f"${{{n}}}" for n in known) + ("" if notification else ", ${env.NAME}")
+            return f"${{{name}}} is no variable of a template; known: {names}"
+    return None
+
+
+def _pattern(text: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+        raise ValueError(f"expected a regular expression (RE2): {reason}") from None
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid or url.query or url.fragment or not text.isascii():
+        raise ValueError("expected an address such as https://api.example.com/v1")
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HttpServer(Section):
+    max_request_body_bytes: Annotated[int, Field(gt=0)] = 104_857_600
+    sse_keepalive_enabled: bool = False
+
+
+class HttpClient(Section):
+    timeout_secs: Seconds = 600
+    connect_timeout_secs: Seconds = 10
+    pool_max_idle_per_host: Count = 32
+    pool_idle_timeout_secs: Seconds = 600
+    tcp_keepalive_secs: Annotated[float, Field(ge=0)] = 60
+    max_retries: Annotated[int, Field(ge=0, le=20)] = 3
+
+
+class RequestHeaders(Section):
+    headers: dict[str, str] = {}
+
+
+class PrependedMessage(Section):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[dict[str, Any]]
+
+
+class RequestBody(Section):
+    defaults: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    prepend_messages: tuple[PrependedMessage, ...] = ()
+
+
+class CodexAuth(Section):
+    enabled: bool = False
+    auth_file: str = "~/.codex/auth.json"
+    token_field: str = "tokens.access_token"
+    account_id: str | None = None
+
+
+class Provider(Section):
+    name: str
+    enabled: bool = True
+    provider_type: Dialect
+    base_url: Url
+    api_key: SecretStr | None = None
+    model: str | None = None
+    http_client: HttpClient = HttpClient()
+    request_headers: RequestHeaders = RequestHeaders()
+    request_body: RequestBody = RequestBody()
+    switch_notification_message: str | None = None
+    codex_auth: CodexAuth = CodexAuth()
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        if isinstance(value, str) and any(ord(c) < 33 or ord(c) > 126 for c in value):
+            raise ValueError("expected a key of printable ASCII characters without spaces")
+        return value or None
+
+
+class JsonlWriter(Section):
+    enabled: bool = True
+
+
+class SqliteWriter(Section):
+    enabled: bool = True
+
+
+class RecordingWorker(Section):
+    batch_size: Annotated[int, Field(gt=0, le=100_000)] = 100
+    batch_timeout_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
+
+
+class CustomPattern(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    pattern: Pattern
+    confidence: Annotated[float, Field(ge=0, le=1)] = 0.9
+    redaction_mode: RedactionMode | None = None
+    placeholder: str | None = None
+
+
+class TypeOverride(Section):
+    redaction_mode: RedactionMode
+    partial_show_chars: Count | None = None
+
+
+class Pii(Section):
+    enabled: bool = False
+    detect_email: bool = True
+    detect_phone: bool = True
+    detect_ssn: bool = True
+    detect_credit_card: bool = True
+    detect_ip_address: bool = True
+    detect_iban: bool = True
+    detect_secrets: bool = True
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.7
+    redaction_mode: RedactionMode = "mask"
+    partial_show_chars: Count = 4
+    hmac_secret: SecretStr | None = None
+    keep_binary: bool = False
+    type_overrides: dict[str, TypeOverride] = {}
+    custom_patterns: tuple[CustomPattern, ...] = ()
+
+    @model_validator(mode="after")
+    def _tokens_need_a_secret(self) -> Self:
+        modes = {self.redaction_mode, *(p.redaction_mode for p in self.custom_patterns)}
+        modes |= {o.redaction_mode for o in self.type_overrides.values()}
+        if self.enabled and "tokenize" in modes and not (self.hmac_secret and self.hmac_secret.get_secret_value()):
+            raise ValueError('redaction_mode tokenize needs hmac_secret, for instance hmac_secret: "${PII_SECRET}"')
+        return self
+
+
+class Retention(Section):
+    max_age_days: Annotated[float, Field(gt=0)] | None = None
+    max_total_size_gb: Annotated[float, Field(gt=0)] | None = None
+    compress_after_days: Annotated[float, Field(ge=0)] | None = 7
+    cleanup_interval_minutes: Annotated[float, Field(gt=0)] = 60
+
+
+class Cleanup(Section):
+    retention: Retention = Retention()
+
+
+class SessionRecording(Section):
+    enabled: bool = True
+    sessions_dir: Path
+    jsonl: JsonlWriter = JsonlWriter()
+    sqlite: SqliteWriter = SqliteWriter()
+    worker: RecordingWorker = RecordingWorker()
+    capture_user_agent: bool = True
+    pii: Pii = Pii()
+    cleanup: Cleanup = Cleanup()
+
+
+class Bypass(Section):
+    enabled: bool = True
+    provider: str | None = None
+
+
+class Logging(Section):
+    level: Literal["trace", "debug", "info", "warn", "warning", "error"] = "info"
+    log_requests: bool = False
+
+
+class Ui(Section):
+    enabled: bool = True
+    refresh_interval: Annotated[int, Field(gt=0)] = 5
+    export_enabled: bool = True
+    delete_enabled: bool = False
+
+
+class CircuitBreaker(Section):
+    failure_threshold: Annotated[int, Field(gt=0)] = 3
+    timeout_secs: Seconds = 30
+    success_threshold: Annotated[int, Field(gt=0)] = 2
+
+
+class Health(Section):
+    window_secs: Seconds = 60
+    healthy_threshold: Annotated[float, Field(gt=0, le=1)] = 0.95
+    unhealthy_threshold: Annotated[float, Field(ge=0, le=1)] = 0.75
+    min_requests: Annotated[int, Field(gt=0)] = 10
+
+
+class Rule(Section):
+    name: str
+    priority: int = 0
+    model_pattern: Pattern | None = None
+    path_pattern: Pattern | None = None
+    headers: dict[str, str] = {}
+    client: Literal["claude-code", "codex", "opencode", "other"] | None = None
+    strategy: Literal["round_robin", "weighted_round_robin", "limits_alternative"] | None = None
+    primary: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    weights: dict[str, Annotated[int, Field(gt=0)]] = {}
+    primary_providers: tuple[str, ...] = ()
+    alternative_providers: tuple[str, ...] = ()
+    exponential_backoff_base_secs: Seconds = 60
+
+    def named_providers(self) -> list[tuple[str, str]]:
+        """Give (key, provider name) for each provider that the rule names."""
+        named = [("primary", self.primary)] if self.primary else []
+        for key in ("fallbacks", "providers", "weights", "primary_providers", "alternative_providers"):
+            named += [(key, name) for name in getattr(self, key)]
+        return named
+
+
+class Routing(Section):
+    rules: tuple[Rule, ...] = ()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    health: Health = Health()
+
+
+class Config(Section):
+    home: Path
+    file: Path | None = None
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    api_dialect: Literal["openai", "anthropic", "both"] = "both"
+    http_server: HttpServer = HttpServer()
+    providers: dict[str, Provider]
+    session_recording: SessionRecording
+    session_stats_max_sessions: Count = 100
+    bypass: Bypass = Bypass()
+    logging: Logging = Logging()
+    ui: Ui = Ui()
+    routing: Routing = Routing()
+    redis_url: str | None = None
+    database_url: SecretStr | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """What a default depends on: a provider's name, the home."""
+        data = dict(data)
+        providers = data.get("providers")
+        if isinstance(providers, dict):
+            data["providers"] = {name: _provider(name, value) for name, value in providers.items()}
+        recording = data.setdefault("session_recording", {})
+        if isinstance(recording, dict):
+            path = recording.get("sessions_dir") or data["home"] / "sessions"
+            if isinstance(path, str | Path):
+                path = Path(path).expanduser().absolute()
+            data["session_recording"] = {**recording, "sessions_dir": path}
+        return data
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in ("postgres", "postgresql", "sqlite"):
+            raise ValueError("expected an address such as postgres://user:password@host/name")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_broker(cls, value: str | None) -> str | None:
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("expected an address such as redis://host:6379/0")
+        return value
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        known = ", ".join(self.providers)
+        if self.bypass.provider and self.bypass.provider not in self.providers:
+            raise ValueError(f"bypass.provider: expected one of the providers ({known}), got {self.bypass.provider!r}")
+        for rule in self.routing.rules:
+            named = rule.named_providers()
+            if not named:
+                raise ValueError(f"routing.rules: rule {rule.name!r} names no provider; primary or strategy needs some")
+            for key, name in named:
+                if name not in self.providers:
+                    raise ValueError(
+                        f"routing.rules: rule {rule.name!r}: {key}: expected one of the providers ({known}), got {name!r}"
+                    )
+        return self
+
+
+def _provider(name: Any, value: Any) -> Any:
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("provider_type")
+    if kind is None:
+        kinds = [k for k in BASE_URLS if k in str(name).lower()]
+        if not kinds:
+            raise ValueError(f"providers.{name}: provider_type is missing: expected openai or anthropic")
+        kind = kinds[0]
+    filled = {"base_url": BASE_URLS.get(kind, ""), **{k: v for k, v in value.items() if v is not None}}
+    return {**filled, "provider_type": kind, "name": str(name)}

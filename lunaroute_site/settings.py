@@ -1,0 +1,113 @@
+"""Django's settings, made from LunaRoute's configuration (config.py). Apps read that as ``settings.LUNAROUTE``."""
+
+import socket
+from pathlib import Path
+
+import dj_database_url
+
+from lunaroute_site import config
+from lunaroute_site.machine import secret_key, time_zone
+
+LUNAROUTE = config.current()
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = LUNAROUTE.home
+
+SECRET_KEY = secret_key(HOME)
+DEBUG = False
+ALLOWED_HOSTS = ["localhost", ".localhost", "127.0.0.1", "[::1]", LUNAROUTE.host, socket.gethostname()]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "ninja",  # its API page, from its own static files
+    "sessions",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "lunaroute_site.middleware.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "lunaroute_site.urls"
+ASGI_APPLICATION = "lunaroute_site.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+if LUNAROUTE.database_url:
+    DATABASES = {
+        "default": dj_database_url.parse(
+            LUNAROUTE.database_url.get_secret_value(), conn_max_age=60, conn_health_checks=True
+        )
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": HOME / "db.sqlite3",
+            "CONN_MAX_AGE": 60,
+            "OPTIONS": {
+                "timeout": 5,  # seconds that a writer waits for another
+                "transaction_mode": "IMMEDIATE",
+                # WAL: pages read while the recorder writes. NORMAL loses nothing when a process dies, only, at
+                # worst, the last moments when the machine does.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=268435456;",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+# Not the names of another Django project that runs on the same host name.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lunaroute_session", "lunaroute_csrf"
+SECURE_REFERRER_POLICY = "same-origin"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = time_zone()
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Straight from the applications' directories: there is no collecting step between a clone and a running server.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+WHITENOISE_MAX_AGE = 3600
+
+_LEVEL = {"trace": "DEBUG", "warn": "WARNING"}.get(LUNAROUTE.logging.level, LUNAROUTE.logging.level.upper())
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "lunaroute": {"level": _LEVEL},
+        "django": {"handlers": [], "level": "ERROR", "propagate": True},
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,74 @@
+"""Content by its hash: bytes go in once, however often they are sent."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from hashlib import blake2b
+
+import zstandard
+
+from sessions.models import Blob
+
+STORED, ZSTD = 0, 1
+LEVEL = 3
+# Shorter content is stored as it is: a frame's header would eat what compression gains.
+WORTH_COMPRESSING = 128
+# Keys in one query; SQLite allows more variables than this everywhere.
+AT_ONCE = 500
+
+
+def key_of(content: bytes) -> bytes:
+    """The key of `content`: BLAKE2b-128."""
+    return blake2b(content, digest_size=16).digest()
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=LEVEL)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor()
+
+
+def put(contents: Mapping[bytes, bytes]) -> None:
+    """Store `contents` (by key), those that are not there yet."""
+    known: set[bytes] = set()
+    keys = list(contents)
+    for start in range(0, len(keys), AT_ONCE):
+        known.update(
+            bytes(key) for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
+        )
+    rows = [_row(key, content) for key, content in contents.items() if key not in known]
+    Blob.objects.bulk_create(rows, ignore_conflicts=True, batch_size=AT_ONCE)
+
+
+def _row(key: bytes, content: bytes) -> Blob:
+    codec, data = STORED, content
+    if len(content) >= WORTH_COMPRESSING:
+        packed = _compressor().compress(content)
+        if len(packed) < len(content):
+            codec, data = ZSTD, packed
+    return Blob(key=key, size=len(content), codec=codec, data=data)
+
+
+def put_many(contents: Iterable[bytes]) -> list[bytes]:
+    """Store `contents`; gives their keys in order."""
+    by_key = {key_of(content): content for content in (contents := list(contents))}
+    put(by_key)
+    return [key_of(content) for content in contents]
+
+
+def get_many(keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Read contents by key. Keys that are empty or unknown are left out."""
+    wanted = list({bytes(key) for key in keys if key})
+    found: dict[bytes, bytes] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        for blob in Blob.objects.filter(key__in=wanted[start : start + AT_ONCE]):
+            found[bytes(blob.key)] = unpack(blob.codec, bytes(blob.data), blob.size)
+    return found
+
+
+def unpack(codec: int, data: bytes, size: int) -> bytes:
+    """Give the bytes of a stored content of `size` bytes."""
+    return data if codec == STORED else _decompressor().decompress(data, max_output_size=size)

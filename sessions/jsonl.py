@@ -1,0 +1,96 @@
+"""The JSONL files: whole lines, appended, in step with the database.
+
+How far a file is certain is committed with the rows (:class:`sessions.models.JsonlFile`). What stands beyond that was
+written by a process that died before it could commit: it is cut off, and recorded anew by whoever still has it.
+"""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.utils import timezone
+
+from sessions.models import JsonlFile, Session
+
+logger = logging.getLogger("lunaroute.recorder")
+
+
+def line(kind: str, session_id: str, request_id: str, timestamp: str, **fields: Any) -> bytes:
+    """Make one line. Field values may hold `orjson.Fragment`s of JSON without line breaks."""
+    head = {"type": kind, "session_id": session_id, "request_id": request_id, "timestamp": timestamp}
+    return orjson.dumps({**head, **fields}, option=orjson.OPT_NON_STR_KEYS, default=str) + b"\n"
+
+
+def path_of(session: Session, root: Path) -> Path:
+    """Where a session's lines go: the day of its start by the machine's calendar, as `date +%Y-%m-%d` says it."""
+    day = timezone.localtime(session.started_at).strftime("%Y-%m-%d")
+    return root / day / f"session_{session.session_id}.jsonl"
+
+
+class JsonlWriter:
+    """Appends lines for one recorder. Not thread-safe."""
+
+    def __init__(self, recorder: str) -> None:
+        self._recorder = recorder
+        self._sizes: dict[str, int] = {}  # bytes that are certain, of files touched by this process
+        self._undo: list[tuple[str, int]] = []
+
+    def mend(self) -> None:
+        """Cut off what a recorder that died had written and not committed."""
+        for path, size in JsonlFile.objects.filter(recorder=self._recorder).values_list("path", "size"):
+            try:
+                if os.stat(path).st_size > size:
+                    os.truncate(path, size)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                logger.warning("%s: cannot be mended (%s)", path, error.strerror)
+
+    def register(self, paths: Iterable[Path]) -> None:
+        """Note files before they are written to. To be called outside of a transaction."""
+        new = [str(path) for path in paths if str(path) not in self._sizes]
+        if not new:
+            return
+        rows = [JsonlFile(recorder=self._recorder, path=path) for path in new]
+        JsonlFile.objects.bulk_create(rows, ignore_conflicts=True)
+        for path, size in JsonlFile.objects.filter(recorder=self._recorder, path__in=new).values_list("path", "size"):
+            try:
+                actual = os.stat(path).st_size
+            except FileNotFoundError:
+                actual = 0
+            if actual > size:
+                os.truncate(path, size)
+            self._sizes[path] = min(actual, size)
+
+    def append(self, path: Path, lines: list[bytes], session: int) -> None:
+        """Append `lines` of the session with that primary key. Raises OSError; `rolled_back` then undoes what was written."""
+        name, data = str(path), b"".join(lines)
+        size = self._sizes[name]
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._undo.append((name, size))
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+        self._sizes[name] = size + len(data)
+        JsonlFile.objects.filter(recorder=self._recorder, path=name).update(size=self._sizes[name], session_id=session)
+
+    def committed(self) -> None:
+        """What was appended is certain now."""
+        self._undo.clear()
+
+    def rolled_back(self) -> None:
+        """What was appended since the last commit is to be forgotten."""
+        while self._undo:
+            name, size = self._undo.pop()
+            try:
+                os.truncate(name, size)
+                self._sizes[name] = size
+            except OSError:
+                self._sizes.pop(name, None)  # `register` mends it

@@ -1,0 +1,184 @@
+"""What stands in a session's JSONL file, line by line (docs/recording.md has the fields)."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+
+from sessions.dialects.facts import RequestFacts, ResponseFacts
+from sessions.digest import Live
+from sessions.jsonl import line
+from sessions.models import Exchange, ToolCall
+from sessions.split import PARTS, Parts
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _line(kind: str, row: Exchange, time: datetime, **fields: Any) -> bytes:
+    return line(kind, row.session.session_id, row.request_id, _stamp(time), **fields)
+
+
+def started(row: Exchange, live: Live) -> bytes:
+    version = next((v for k, v in live.begin.headers if k.lower() == "anthropic-version"), None)
+    return _line(
+        "started", row, row.started_at,
+        model_requested=row.model_requested, provider=row.provider, listener=row.listener, is_streaming=row.is_streaming,
+        client_ip=row.client_ip, user_agent=row.user_agent, api_version=version, request_headers=row.request_headers,
+        session_tags=row.metadata.get("tags", []), client=row.client, method=row.method, path=row.path, metadata=row.metadata,
+    )  # fmt: skip
+
+
+def request_recorded(
+    row: Exchange, facts: RequestFacts, live: Live, parts: Parts, messages_from: int, new_parts: dict[str, bytes]
+) -> bytes:
+    """`new_parts` are the parts (system, tools, template) that no earlier line of the session has."""
+    return _line(
+        "request_recorded", row, row.started_at,
+        request_text=facts.user_text, request_json=_request_json(live, parts, messages_from, new_parts, row),
+        message_count=row.message_count, has_system_prompt=bool(facts.system), has_tools=row.tool_count > 0,
+        tool_count=row.tool_count, request_size_bytes=row.request_bytes, body_sha256=row.body_sha256.hex(),
+    )  # fmt: skip
+
+
+def _request_json(live: Live, parts: Parts, messages_from: int, new_parts: dict[str, bytes], row: Exchange) -> Any:
+    """What is new in the request, beside the hashes of what is not: with the session's earlier lines the whole body
+    can be put together again (``sessions.split``)."""
+    if not parts.is_split:
+        try:
+            return orjson.Fragment(_one_line(live.request)) if live.request else None
+        except ValueError:
+            return {"text": live.request.decode(errors="replace")}  # no JSON: its text, the database has its bytes
+    names = PARTS[live.dialect]
+    members = {}
+    for name, raw in _members.decode(live.request).items():
+        if name not in names or (name == names[2] and not parts.messages):
+            members[name] = orjson.Fragment(_one_line(bytes(raw)))
+    if parts.system:
+        members[names[0]] = _new_or_none(new_parts, "system")
+    if parts.tools:
+        members[names[1]] = _new_or_none(new_parts, "tools")
+    if parts.messages:
+        members[names[2]] = [orjson.Fragment(_one_line(m)) for m in parts.messages[messages_from:]]
+    members = {name: value for name, value in members.items() if value is not None}
+    members["messages_from"] = messages_from
+    members["hashes"] = {
+        name: bytes(key).hex()
+        for name, key in (("system", row.system), ("tools", row.tools), ("template", row.recipe), ("leaf", row.leaf))
+        if key
+    }
+    if "template" in new_parts:
+        members["template"] = _readable(msgspec.msgpack.decode(new_parts["template"]))
+    if parts.patches:
+        members["patches"] = _readable(parts.patches)
+    return members
+
+
+def _new_or_none(new_parts: dict[str, bytes], name: str) -> Any:
+    return orjson.Fragment(_one_line(new_parts[name])) if name in new_parts else None
+
+
+def _one_line(raw: bytes) -> bytes:
+    """JSON without line breaks between its values, checked: a line must stay a line, and whole."""
+    msgspec.json.decode(raw, type=msgspec.Raw)
+    raw.decode()  # UTF-8, or it is no line that `jq` reads
+    return msgspec.json.format(raw, indent=-1) if b"\n" in raw or b"\r" in raw else raw
+
+
+def _readable(value: Any) -> Any:
+    """Bytes as text, in what is otherwise lists and numbers."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def answer_json(facts: ResponseFacts) -> bytes:
+    """The answer as one JSON object, or nothing."""
+    if facts.content is None:
+        return b""
+    try:
+        return orjson.dumps(facts.content)
+    except (TypeError, orjson.JSONEncodeError):  # integers beyond 64 bits, lone surrogates
+        return json.dumps(facts.content).encode()
+
+
+def stream_started(row: Exchange) -> bytes:
+    return _line(
+        "stream_started", row, row.started_at, time_to_first_token_ms=row.time_to_first_token_ms,
+    )  # fmt: skip
+
+
+def response_recorded(row: Exchange, facts: ResponseFacts, answer: bytes) -> bytes:
+    """`answer` is the answer as one JSON object, or nothing."""
+    return _line(
+        "response_recorded", row, row.completed_at,
+        response_text=facts.text, response_json=orjson.Fragment(answer) if answer else None, model_used=row.model_used,
+        provider_latency_ms=row.provider_latency_ms, total_proxy_overhead_ms=_overhead(row), tokens=_tokens(row),
+        tool_calls=[{"id": c.id, "name": c.name} for c in facts.tool_calls], response_size_bytes=row.response_bytes,
+        content_blocks=len(facts.blocks), has_refusal=row.has_refusal, is_streaming=row.is_streaming,
+        chunk_count=row.chunk_count, streaming_duration_ms=row.streaming_ms, status=row.status,
+    )  # fmt: skip
+
+
+def tool_call_recorded(row: Exchange, call: ToolCall, arguments: str, ended: datetime) -> bytes:
+    """`row` is the exchange that asked for the call, `ended` when its result came."""
+    return _line(
+        "tool_call_recorded", row, ended,
+        tool_name=call.name, tool_call_id=call.call_id, execution_time_ms=call.execution_ms,
+        input_size_bytes=call.input_bytes, output_size_bytes=call.output_bytes, success=not call.is_error,
+        tool_arguments=_arguments(arguments),
+    )  # fmt: skip
+
+
+def _arguments(text: str) -> Any:
+    try:
+        return orjson.Fragment(_one_line(text.encode())) if text else {}
+    except ValueError:
+        return text  # broken JSON stays what it is
+
+
+def completed(row: Exchange, tools: dict[str, int]) -> bytes:
+    """`tools` counts the calls of the answer by tool."""
+    streaming = None
+    if row.is_streaming:
+        streaming = {
+            "time_to_first_token_ms": row.time_to_first_token_ms,
+            "total_chunks": row.chunk_count,
+            "streaming_duration_ms": row.streaming_ms,
+        }
+    final_stats = {
+        "total_duration_ms": row.duration_ms,
+        "provider_time_ms": row.provider_latency_ms,
+        "proxy_overhead_ms": _overhead(row),
+        "tokens": _tokens(row),
+        "tool_summary": {"total_calls": sum(tools.values()), "by_tool": tools},
+        "streaming_stats": streaming,
+        "estimated_cost": row.cost_usd,
+    }
+    return _line(
+        "completed", row, row.completed_at,
+        success=row.success, error=row.error or None, finish_reason=row.finish_reason or None, final_stats=final_stats,
+    )  # fmt: skip
+
+
+def _overhead(row: Exchange) -> float:
+    return (row.overhead_before_ms or 0.0) + (row.overhead_after_ms or 0.0)
+
+
+def _tokens(row: Exchange) -> dict[str, int]:
+    """`thinking` and `reasoning` are one number under the vendors' two names; `total` counts it once."""
+    return {
+        "input": row.input_tokens,
+        "output": row.output_tokens,
+        "thinking": row.thinking_tokens,
+        "reasoning": row.thinking_tokens,
+        "cache_read": row.cache_read_tokens,
+        "cache_creation": row.cache_creation_5m_tokens + row.cache_creation_1h_tokens,
+        "audio": row.audio_input_tokens + row.audio_output_tokens,
+        "total": row.total_tokens,
+    }

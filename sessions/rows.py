@@ -1,0 +1,164 @@
+"""From an exchange's facts to its row: no queries here, only values."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import msgspec
+
+from sessions.clients import client_of
+from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
+from sessions.digest import Live
+from sessions.headers import header, kept_headers, masked_query, metadata_of
+from sessions.models import Exchange, Session
+from sessions.prices import cost_usd
+from sessions.split import Parts
+
+SUMS = (
+    "input_tokens", "output_tokens", "thinking_tokens", "cache_read_tokens", "cache_creation_5m_tokens",
+    "cache_creation_1h_tokens", "audio_input_tokens", "audio_output_tokens", "total_tokens",
+)  # fmt: skip
+
+
+def time_of(microseconds: int) -> datetime:
+    """A frame's clock reading as a time."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:
+    """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
+    begin = live.begin
+    return Exchange(
+        recorder=identity,
+        request_id=begin.request_id,
+        kind=live.kind,
+        listener=begin.listener,
+        provider=begin.provider,
+        dialect=live.dialect,
+        transport=live.transport,
+        method=begin.method[:16],
+        path=begin.path[:2048],
+        query=masked_query(begin.query),
+        model_requested=facts.model[:128],
+        is_streaming=facts.is_streaming or live.transport == "ws",
+        capture=live.capture,
+        client=client_of(begin.headers),
+        client_ip=begin.client_ip[:64],
+        user_agent=header(begin.headers, "user-agent")[:512] if keep_user_agent else "",
+        metadata={**metadata_of(begin.headers), **begin.metadata},
+        request_headers=kept_headers(begin.headers, keep_user_agent),
+        started_at=time_of(begin.started_us),
+        request_bytes=len(live.request),
+        message_count=facts.message_count,
+        tool_count=facts.tool_count,
+        body_sha256=sha256(live.request).digest(),
+    )
+
+
+def keep_parts(row: Exchange, parts: Parts, keys: dict[str, bytes]) -> None:
+    """Note the keys of a body's parts (see ``sessions.split``)."""
+    row.system, row.tools, row.recipe = keys.get("system", b""), keys.get("tools", b""), keys["template"]
+    row.patches = pack_patches(parts.patches)
+
+
+def pack_patches(patches: tuple[tuple[int, int, bytes], ...]) -> bytes:
+    """Give patches as bytes."""
+    return msgspec.msgpack.encode(patches) if patches else b""
+
+
+def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
+    """Fill in what the end of an exchange tells."""
+    end = live.end
+    row.completed_at = time_of(end.completed_us)
+    row.capture = live.capture
+    row.status = live.status
+    row.response_headers = kept_headers(live.response_headers)
+    row.response_id = facts.response_id[:128]
+    row.model_used = (facts.model or row.model_requested)[:128]
+    row.finish_reason = facts.finish_reason[:64]
+    row.has_refusal = facts.has_refusal
+    row.error = _error(row, live, facts)
+    row.success = not row.error
+    row.duration_ms = end.duration_ms
+    row.provider_latency_ms = end.provider_latency_ms
+    row.overhead_before_ms = end.overhead_before_ms
+    row.overhead_after_ms = end.overhead_after_ms
+    row.chunk_count = end.chunk_count
+    row.attempts = end.attempts
+    row.request_bytes = end.request_bytes
+    row.response_bytes = end.response_bytes
+    if "event-stream" in header(live.response_headers, "content-type"):
+        row.is_streaming = True
+    if row.is_streaming and live.first_chunk_us:
+        row.streaming_ms = (live.last_chunk_us - live.first_chunk_us) / 1e3
+    if live.first_token_us:
+        row.time_to_first_token_ms = first_token_ms(live)
+    set_usage(row, facts.usage)
+    if row.total_tokens:
+        row.cost_usd = cost_usd(live.begin.provider_type, row.model_used, facts.usage, row.started_at)
+
+
+def first_token_ms(live: Live) -> float:
+    """Milliseconds from the request's arrival to the first piece of content."""
+    return (live.first_token_us - live.begin.started_us) / 1e3
+
+
+def set_usage(row: Exchange, usage: Usage) -> None:
+    """Note an answer's tokens."""
+    row.input_tokens, row.output_tokens, row.thinking_tokens = usage.input, usage.output, usage.thinking
+    row.cache_read_tokens = usage.cache_read
+    row.cache_creation_5m_tokens, row.cache_creation_1h_tokens = usage.cache_creation_5m, usage.cache_creation_1h
+    row.audio_input_tokens, row.audio_output_tokens = usage.audio_input, usage.audio_output
+    row.total_tokens = usage.total
+
+
+def _error(row: Exchange, live: Live, facts: ResponseFacts) -> str:
+    """Why the exchange failed, in words, or nothing."""
+    end = live.end
+    if end.error:
+        return f"{end.error}: {end.error_message}" if end.error_message else end.error
+    if facts.error:
+        return facts.error
+    if live.status is None:
+        return "no_answer: the exchange ended without an answer"
+    if live.status >= 400:
+        return f"http_{live.status}"
+    whole = live.capture == "full" and live.has_parser
+    if live.kind == "model" and live.dialect and whole and not facts.complete:
+        return "incomplete: the answer ended before it was complete"
+    return ""
+
+
+def add_to_session(session: Session, row: Exchange, calls: int) -> None:
+    """Add an exchange that has ended to its session's sums."""
+    for name in SUMS:
+        setattr(session, name, getattr(session, name) + getattr(row, name))
+    if row.cost_usd is not None:
+        session.cost_usd = (session.cost_usd or 0.0) + row.cost_usd
+    if row.kind == "model":
+        session.requests += 1
+    session.tool_calls_count += calls
+    session.completed_at = max(filter(None, (session.completed_at, row.completed_at)))
+    session.duration_ms += row.duration_ms or 0.0
+    session.provider_time_ms += row.provider_latency_ms or 0.0
+    session.proxy_overhead_ms += (row.overhead_before_ms or 0.0) + (row.overhead_after_ms or 0.0)
+    if row.success is False:
+        session.errors += 1
+        session.success, session.error = False, row.error
+    session.provider, session.dialect = row.provider, row.dialect or session.dialect
+    if row.kind == "model" and row.model_used:
+        tokens = session.model_tokens
+        tokens[row.model_used] = tokens.get(row.model_used, 0) + row.total_tokens
+        session.model_used = max(tokens, key=tokens.get)
+
+
+def describe_session(session: Session, row: Exchange) -> None:
+    """Note who speaks in a session, from its latest exchange."""
+    if row.client != "other" or not session.client:
+        session.client = row.client
+    session.provider, session.dialect = row.provider, row.dialect or session.dialect
+    session.client_ip = row.client_ip
+    session.user_agent = row.user_agent or session.user_agent
+    session.project = row.metadata.get("project", session.project)
+    for tag in row.metadata.get("tags", ()):
+        if tag not in session.tags:
+            session.tags.append(tag)

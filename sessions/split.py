@@ -1,0 +1,165 @@
+"""A request body in parts, and together again, byte for byte.
+
+A coding assistant sends its conversation, its system prompt and its tools with every request. Here a body becomes a
+*template* (all that is left when those are cut out) with holes, the system prompt's bytes, the tool list's bytes, and
+each message's bytes. Cache marks (``cache_control``), which wander from message to message, are cut out of messages as
+*patches*, so that a message has the same bytes in each request that sends it.
+
+``split`` never fails: what it cannot take apart, or cannot put together again exactly, stays whole. Pure functions.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+# Member names of the three big parts, by dialect.
+PARTS = {
+    "anthropic": ("system", "tools", "messages"),
+    "openai-chat": (None, "tools", "messages"),
+    "openai-responses": ("instructions", "tools", "input"),
+}
+SYSTEM, TOOLS, MESSAGES = 0, 1, 2
+
+# A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
+_MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
+# A text as a string, or as the only block of a list: clients change between the two where they set a cache mark.
+_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("(?:[^"\\]|\\.)*+")\}\]')
+
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A body taken apart. ``template`` is a list of literal bytes and holes (numbers; ``MESSAGES`` with its framing)."""
+
+    template: bytes  # msgpack: [bytes | 0 | 1 | [open, separator, close], …]
+    system: bytes = b""
+    tools: bytes = b""
+    messages: tuple[bytes, ...] = ()
+    patches: tuple[tuple[int, int, bytes], ...] = ()  # (message, offset in it, bytes to put back), in order
+    is_split: bool = True
+
+
+def split(body: bytes, dialect: str) -> Parts:
+    """Take `body` apart. ``join`` of the result gives `body` again, in any case."""
+    if dialect in PARTS:
+        try:
+            parts = _split(body, PARTS[dialect])
+            if join(parts) == body:
+                return parts
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            pass
+    return Parts(template=msgspec.msgpack.encode([body]), is_split=False)
+
+
+def _split(body: bytes, names: tuple[str | None, str, str]) -> Parts:
+    members = _raw_object.decode(body)
+    contents = [bytes(members.get(name, b"")) if name else b"" for name in names]
+    holes: list[tuple[int, int, object]] = []  # start, end, hole
+    messages: list[bytes] = []
+    # The longest first: the others may stand inside of it once more.
+    for hole in sorted(range(3), key=lambda h: -len(contents[h])):
+        raw, framing = contents[hole], hole
+        if hole == MESSAGES and raw[:1] == b"[":
+            messages, framing = _messages(raw)
+        if not raw or raw == b"null" or (hole == MESSAGES and not messages):
+            contents[hole] = b""
+            continue
+        start = body.find(raw)
+        while any(start < end and start + len(raw) > begin for begin, end, _ in holes):
+            start = body.index(raw, start + 1)
+        holes.append((start, start + len(raw), framing))
+    template: list[object] = []
+    at = 0
+    for start, end, hole in sorted(holes, key=lambda h: h[0]):
+        template += (body[at:start], hole)
+        at = end
+    template.append(body[at:])
+    stripped, patches = _strip(messages)
+    return Parts(msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches)
+
+
+def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Take a list's elements and framing [open, separator, close]; raises ValueError where separators differ."""
+    elements = [bytes(element) for element in _raw_list.decode(raw)]
+    if not elements:
+        return [], []
+    first = raw.index(elements[0])
+    if len(elements) == 1:
+        return elements, [raw[:first], b",", raw[first + len(elements[0]) :]]
+    after = first + len(elements[0])
+    separator = raw[after : raw.index(elements[1], after)]
+    inner = separator.join(elements)
+    if raw[first : first + len(inner)] != inner:
+        raise ValueError("separators differ")
+    return elements, [raw[:first], separator, raw[first + len(inner) :]]
+
+
+def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int, bytes], ...]]:
+    """Cut the cache marks out of messages."""
+    stripped, patches = [], []
+    for number, message in enumerate(messages):
+        if b'"cache_control"' in message:
+            removed = 0
+            for mark in _MARK.finditer(message):
+                patches.append((number, mark.start() - removed, mark.group()))
+                removed += len(mark.group())
+            message = _MARK.sub(b"", message)
+        stripped.append(message)
+    return tuple(stripped), tuple(patches)
+
+
+def join(parts: Parts) -> bytes:
+    """Put a body together again."""
+    messages = list(parts.messages)
+    by_message: dict[int, list[tuple[int, bytes]]] = {}
+    for number, offset, mark in parts.patches:
+        by_message.setdefault(number, []).append((offset, mark))
+    for number, marks in by_message.items():
+        messages[number] = _restore(messages[number], marks)
+    out: list[bytes] = []
+    for piece in msgspec.msgpack.decode(parts.template):
+        if isinstance(piece, bytes):
+            out.append(piece)
+        elif piece == SYSTEM:
+            out.append(parts.system)
+        elif piece == TOOLS:
+            out.append(parts.tools)
+        else:
+            opening, separator, closing = piece
+            out += (opening, separator.join(messages), closing)
+    return b"".join(out)
+
+
+def _restore(message: bytes, marks: list[tuple[int, bytes]]) -> bytes:
+    pieces, at = [], 0
+    for offset, mark in marks:
+        pieces += (message[at:offset], mark)
+        at = offset
+    return b"".join((*pieces, message[at:]))
+
+
+def chain(messages: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
+    """Give the key of each message's blob, and of its place: H(key of the place before ‖ key of the blob)."""
+    blobs, nodes, node = [], [], b""
+    for message in messages:
+        blob = blake2b(message, digest_size=16).digest()
+        node = blake2b(node + blob, digest_size=16).digest()
+        blobs.append(blob)
+        nodes.append(node)
+    return blobs, nodes
+
+
+def threads(messages: tuple[bytes, ...]) -> list[bytes]:
+    """Give keys of places like ``chain`` does, equal for messages that differ in form only: they tell which
+    exchange continues which."""
+    out, place = [], b""
+    for message in messages:
+        if b'[{"type":"text"' in message:
+            message = _ONE_BLOCK.sub(rb'"content":\1', message)
+        place = blake2b(place + blake2b(message, digest_size=16).digest(), digest_size=16).digest()
+        out.append(place)
+    return out

@@ -1,0 +1,380 @@
+"""Writes exchanges: rows and JSONL lines of a batch, all of it or nothing."""
+
+import logging
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.db import connection, transaction
+
+from sessions import content, lines, rows
+from sessions.dialects import parse_request
+from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
+from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
+from sessions.grouping import session_id_of
+from sessions.jsonl import JsonlWriter, path_of
+from sessions.models import Exchange, Node, Session, ToolCall
+from sessions.split import Parts, chain, split, threads
+
+logger = logging.getLogger("lunaroute.recorder")
+
+# Sessions whose state is at hand, and answers whose session is.
+MAX_STATES, MAX_ANSWERS = 128, 10_000
+TITLE_LENGTH = 120
+INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
+
+
+@dataclass(slots=True)
+class SessionState:
+    """What is at hand of a session, so that an exchange costs no questions to the database."""
+
+    row: Session
+    nodes: set[bytes] = field(default_factory=set)  # places of its conversations
+    threads: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
+    pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
+    written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
+    titled_by_agent: bool = True
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a batch of events comes to, before any of it is written."""
+
+    sessions: dict[str, SessionState] = field(default_factory=dict)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    nodes: dict[bytes, Node] = field(default_factory=dict)
+    created: dict[str, Exchange] = field(default_factory=dict)
+    changed: dict[str, Exchange] = field(default_factory=dict)
+    ended: list[tuple[Exchange, int]] = field(default_factory=list)  # with their number of tool calls
+    parents: list[tuple[Exchange, Exchange]] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
+    lines: dict[Path, list[bytes]] = field(default_factory=dict)
+
+    def blob(self, data: bytes) -> bytes:
+        """Note content to be stored; gives its key."""
+        key = content.key_of(data)
+        self.blobs[key] = data
+        return key
+
+
+class Store:
+    """Applies batches of events. One per recorder; `identity` names it (host and home)."""
+
+    def __init__(self, identity: str, sessions_dir: Path, write_jsonl: bool, keep_user_agent: bool) -> None:
+        self._identity, self._root = identity, sessions_dir
+        self._write_jsonl, self._keep_user_agent = write_jsonl, keep_user_agent
+        self._jsonl = JsonlWriter(identity)
+        self._states: OrderedDict[str, SessionState] = OrderedDict()
+        self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
+        self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
+        self._answers: OrderedDict[str, str] = OrderedDict()  # vendor's answer id → session id
+
+    # -- what a recorder before this one left ---------------------------------------------------------------
+
+    def recover(self, interrupt: bool) -> None:
+        """Mend torn lines; with `interrupt`, end the exchanges that nobody will ever complete."""
+        self._jsonl.mend()
+        if not interrupt:
+            return
+        left = Exchange.objects.filter(recorder=self._identity, success=None).select_related("session").order_by("pk")
+        for row in list(left):
+            row.success, row.error, row.completed_at = False, INTERRUPTED, datetime.now(UTC)
+            batch = Batch()
+            batch.sessions[row.session.session_id] = SessionState(row.session)
+            batch.changed[row.request_id] = row
+            batch.ended.append((row, 0))
+            self._add_line(batch, row.session, lines.completed(row, {}))
+            self._write(batch)
+
+    # -- a batch --------------------------------------------------------------------------------------------
+
+    def apply(self, events: list[Event]) -> None:
+        """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+        batch = Batch()
+        try:
+            self._recall(events)
+            for event in events:
+                self._apply(batch, event)
+            self._write(batch)
+        except BaseException:
+            # The database has the last word on what is there.
+            self._states.clear()
+            self._open.clear()
+            self._done.clear()
+            raise
+
+    def _recall(self, events: list[Event]) -> None:
+        """Find exchanges that a recorder before this one had begun, or even ended."""
+        unknown = {e.live.begin.request_id for e in events} - self._open.keys() - self._done.keys()
+        for row in Exchange.objects.filter(request_id__in=unknown).select_related("session"):
+            if row.success is None:
+                self._open[row.request_id] = row
+            else:
+                self._note_done(row.request_id)
+
+    def _note_done(self, request_id: str) -> None:
+        self._done[request_id] = None
+        while len(self._done) > MAX_ANSWERS:
+            self._done.popitem(last=False)
+
+    def _apply(self, batch: Batch, event: Event) -> None:
+        live = event.live
+        request_id = live.begin.request_id
+        if request_id in self._done:
+            return
+        row = self._open.get(request_id)
+        if event.what == OPENED and row is None:
+            self._opened(batch, live)
+        elif event.what == FIRST_TOKEN and row is not None and row.time_to_first_token_ms is None:
+            row.time_to_first_token_ms = rows.first_token_ms(live)
+            self._change(batch, row)
+            self._add_line(batch, row.session, lines.stream_started(row))
+        elif event.what == ENDED and row is not None:
+            self._ended(batch, live, row)
+
+    def _change(self, batch: Batch, row: Exchange) -> None:
+        if row.request_id not in batch.created:
+            batch.changed[row.request_id] = row
+
+    # -- a request ------------------------------------------------------------------------------------------
+
+    def _opened(self, batch: Batch, live: Live) -> None:
+        facts = _facts_of(live)
+        row = rows.opened_row(live, facts, self._identity, self._keep_user_agent)
+        state = self._state(batch, self._session_id(live, facts), row)
+        row.session = state.row
+        self._open[row.request_id] = batch.created[row.request_id] = row
+        rows.describe_session(state.row, row)
+        self._title(state, row, facts)
+        parts = Parts(template=b"", is_split=False)
+        new_parts: dict[str, bytes] = {}
+        if live.request:
+            parts = split(live.request, live.dialect)
+            new_parts = self._keep_parts(batch, state, row, parts)
+        self._find_place(batch, state, row, parts)
+        self._add_line(batch, state.row, lines.started(row, live))
+        # Results first: they belong to what the session's earlier lines asked for.
+        self._take_results(batch, state, row, facts.tool_results)
+        self._add_line(
+            batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts)
+        )
+
+    def _session_id(self, live: Live, facts: RequestFacts) -> str:
+        found = session_id_of(live.begin.headers, live.request)
+        if not found and facts.previous_response_id:
+            found = self._answers.get(facts.previous_response_id)
+            if not found:
+                earlier = Exchange.objects.filter(response_id=facts.previous_response_id).select_related("session").last()
+                found = earlier.session.session_id if earlier else None
+        # A fresh UUID: the request's own, so that recording it again gives the same session.
+        return found or live.begin.request_id
+
+    def _state(self, batch: Batch, session_id: str, row: Exchange) -> SessionState:
+        state = self._states.get(session_id)
+        if state is None:
+            session = Session.objects.filter(session_id=session_id).first()
+            if session is None:
+                state = SessionState(Session(session_id=session_id, started_at=row.started_at), titled_by_agent=False)
+            else:
+                state = _load(session)
+            self._states[session_id] = state
+        self._states.move_to_end(session_id)
+        batch.sessions[session_id] = state
+        while len(self._states) > MAX_STATES:
+            self._states.popitem(last=False)
+        return state
+
+    def _title(self, state: SessionState, row: Exchange, facts: RequestFacts) -> None:
+        """The first words that a person wrote; an agent's own errands (without tools) give way to a request with tools."""
+        by_agent = row.tool_count > 0
+        words = " ".join(facts.first_user_text.split())
+        if words and (not state.row.title or (by_agent and not state.titled_by_agent)):
+            state.row.title = words if len(words) <= TITLE_LENGTH else words[: TITLE_LENGTH - 1].rstrip() + "…"
+            state.titled_by_agent = by_agent
+
+    def _keep_parts(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> dict[str, bytes]:
+        """Note a body's parts to be stored. Gives those that the session did not have."""
+        keys = {"template": batch.blob(parts.template)}
+        if parts.system:
+            keys["system"] = batch.blob(parts.system)
+        if parts.tools:
+            keys["tools"] = batch.blob(parts.tools)
+        rows.keep_parts(row, parts, keys)
+        new = {name: getattr(parts, name) for name, key in keys.items() if key not in state.written}
+        state.written.update(keys.values())
+        return new
+
+    def _find_place(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> None:
+        """Put the messages where they belong among those of the session, and find the exchange that they continue."""
+        blobs, nodes = chain(parts.messages)
+        known = len(nodes)
+        while known and nodes[known - 1] not in state.nodes:
+            known -= 1
+        row.messages_from = known
+        for at in range(known, len(nodes)):
+            batch.blobs[blobs[at]] = parts.messages[at]
+            parent = nodes[at - 1] if at else b""
+            batch.nodes[nodes[at]] = Node(key=nodes[at], parent=parent, blob=blobs[at], depth=at + 1)
+        state.nodes.update(nodes[known:])
+        if not nodes:
+            return
+        row.leaf = nodes[-1]
+        places = threads(parts.messages)
+        row.thread = places[-1]
+        for place in reversed(places):
+            parent = state.threads.get(place)
+            if parent is not None:
+                if parent.pk is None:
+                    batch.parents.append((row, parent))
+                else:
+                    row.parent_id = parent.pk
+                break
+        state.threads[row.thread] = row
+
+    def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: tuple[ToolResult, ...]) -> None:
+        if not state.pending:
+            return
+        for result in results:
+            call = state.pending.pop(result.id, None)
+            if call is None:
+                continue
+            data = result.text.encode("utf-8", "replace")
+            call.result = batch.blob(data)
+            call.output_bytes, call.is_error = len(data), result.is_error
+            call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
+            batch.results.append((call, row))
+            arguments = batch.blobs.get(bytes(call.arguments))
+            if arguments is None:
+                arguments = content.get_many([call.arguments]).get(bytes(call.arguments), b"")
+            text = arguments.decode("utf-8", "replace")
+            self._add_line(batch, state.row, lines.tool_call_recorded(call.exchange, call, text, row.started_at))
+
+    # -- an answer ------------------------------------------------------------------------------------------
+
+    def _ended(self, batch: Batch, live: Live, row: Exchange) -> None:
+        state = self._state(batch, row.session.session_id, row)
+        row.session = state.row
+        facts = live.facts
+        rows.end_row(row, live, facts)
+        del self._open[row.request_id]
+        self._note_done(row.request_id)
+        self._change(batch, row)
+        if answer := live.answer:
+            row.response = batch.blob(answer)
+        assembled = lines.answer_json(facts)
+        if assembled:
+            row.answer = batch.blob(assembled)
+        if row.response_id:
+            self._answers[row.response_id] = state.row.session_id
+            while len(self._answers) > MAX_ANSWERS:
+                self._answers.popitem(last=False)
+        self._keep_calls(batch, state, row, facts)
+        batch.ended.append((row, len(facts.tool_calls)))
+        rows_of = lines.response_recorded(row, facts, assembled) if live.status is not None else b""
+        tools = dict(Counter(call.name for call in facts.tool_calls))
+        self._add_line(batch, state.row, rows_of + lines.completed(row, tools))
+
+    def _keep_calls(self, batch: Batch, state: SessionState, row: Exchange, facts: ResponseFacts) -> None:
+        for position, call in enumerate(facts.tool_calls):
+            data = call.arguments.encode("utf-8", "replace")
+            kept = ToolCall(
+                session=state.row, exchange=row, position=position, call_id=call.id[:255], name=call.name[:255],
+                arguments=batch.blob(data), input_bytes=len(data), started_at=row.completed_at,
+            )  # fmt: skip
+            batch.calls.append(kept)
+            if call.id:
+                state.pending[call.id] = kept
+
+    def _add_line(self, batch: Batch, session: Session, data: bytes) -> None:
+        if self._write_jsonl:
+            batch.lines.setdefault(path_of(session, self._root), []).append(data)
+
+    # -- writing --------------------------------------------------------------------------------------------
+
+    def _write(self, batch: Batch) -> None:
+        """Write rows and lines in one transaction."""
+        by_path = {path_of(s.row, self._root): s.row for s in batch.sessions.values()}
+        # Rows of files are committed before the files exist, so that a torn line is known for what it is.
+        self._jsonl.register(batch.lines)
+        try:
+            with transaction.atomic():
+                self._write_sessions(batch)
+                content.put(batch.blobs)
+                Node.objects.bulk_create(batch.nodes.values(), ignore_conflicts=True, batch_size=100)
+                self._write_exchanges(batch)
+                self._write_calls(batch)
+                for path, data in batch.lines.items():
+                    self._jsonl.append(path, data, by_path[path].pk)
+        except BaseException:
+            self._jsonl.rolled_back()
+            raise
+        self._jsonl.committed()
+
+    def _write_sessions(self, batch: Batch) -> None:
+        """Create sessions, or lock them and take their present sums: other recorders may write the same."""
+        states = batch.sessions.values()
+        stored = {s.row.pk: s for s in states if s.row.pk is not None}
+        for row in Session.objects.select_for_update().filter(pk__in=stored):
+            mine = stored[row.pk].row
+            for name in (*rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens",
+                         "duration_ms", "provider_time_ms", "proxy_overhead_ms", "completed_at"):  # fmt: skip
+                setattr(mine, name, getattr(row, name))
+        for row, calls in batch.ended:
+            rows.add_to_session(row.session, row, calls)
+        for state in states:
+            state.row.save()
+
+    def _write_exchanges(self, batch: Batch) -> None:
+        for row in (*batch.created.values(), *batch.changed.values()):
+            row.session_id = row.session.pk
+        Exchange.objects.bulk_create(batch.created.values(), batch_size=50)
+        for row in batch.changed.values():
+            row.save()
+        for row, parent in batch.parents:
+            row.parent_id = parent.pk
+        Exchange.objects.bulk_update([row for row, _ in batch.parents], ["parent"], batch_size=100)
+
+    def _write_calls(self, batch: Batch) -> None:
+        for call in batch.calls:
+            call.session_id, call.exchange_id = call.session.pk, call.exchange.pk
+        for call, row in batch.results:
+            call.result_exchange_id = row.pk
+        new = {id(call) for call in batch.calls}
+        ToolCall.objects.bulk_create(batch.calls, batch_size=100)
+        changed = [call for call, _ in batch.results if id(call) not in new]
+        fields = ["result_exchange", "result", "output_bytes", "is_error", "execution_ms"]
+        ToolCall.objects.bulk_update(changed, fields, batch_size=100)
+
+
+def _facts_of(live: Live) -> RequestFacts:
+    """What the request says; for one that cannot even be parsed, nothing but its kind."""
+    try:
+        return parse_request(live.dialect, live.kind, live.request)
+    except Exception:
+        logger.exception("request %s could not be read: it is recorded as it came", live.begin.request_id)
+        return RequestFacts(kind=live.kind)
+
+
+def _load(session: Session) -> SessionState:
+    """Read what there is of a session."""
+    state = SessionState(session)
+    for row in session.exchanges.order_by("pk").defer("request_headers", "response_headers", "patches"):
+        row.session = session
+        if row.thread:
+            state.threads[bytes(row.thread)] = row
+        state.written.update(bytes(key) for key in (row.system, row.tools, row.recipe) if key)
+    for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
+        call.exchange.session = session
+        state.pending[call.call_id] = call
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE places(key, parent) AS ("
+            " SELECT n.key, n.parent FROM nodes n JOIN exchanges e ON e.leaf = n.key WHERE e.session_id = %s"
+            " UNION SELECT n.key, n.parent FROM nodes n JOIN places p ON n.key = p.parent"
+            ") SELECT key FROM places",
+            [session.pk],
+        )
+        state.nodes = {bytes(key) for (key,) in cursor.fetchall()}
+    return state
