@@ -1,15 +1,19 @@
 """Celery: maintenance of the store, away from proxy and recorder. Tasks and their times: sessions/tasks.py."""
 
+import logging
 import os
 import threading
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
-from celery import Celery  # noqa: E402
-from celery.beat import Service  # noqa: E402
-from django.conf import settings  # noqa: E402
+from billiard import current_process
+from celery import Celery
+from celery.beat import Service
+from celery.platforms import SecurityWarning
+from django.conf import settings
 
 
 def _broker(home: Path, redis_url: str | None) -> dict:
@@ -51,4 +55,11 @@ def run_worker() -> None:
     # In a thread: an own process for a clock would cost its memory.
     beat = Service(app)
     threading.Thread(target=lambda: beat.start(embedded_process=False), daemon=True).start()
-    app.Worker(pool="solo", without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING").start()
+    # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
+    warnings.simplefilter("ignore", SecurityWarning)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)
+    current_process()._name = "worker"
+    worker = app.Worker(
+        pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
+    )
+    worker.start()

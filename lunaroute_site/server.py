@@ -66,7 +66,9 @@ class Server(DaphneServer):
     supervisor is gone, and ends the server.
     """
 
-    def __init__(self, application, listeners: list[socket.socket], control: socket.socket, link: RecorderLink | None) -> None:
+    def __init__(
+        self, application, listeners: list[socket.socket], control: socket.socket, link: RecorderLink | None
+    ) -> None:
         # Daphne insists on an endpoint; `run` listens on the sockets instead.
         super().__init__(application, endpoints=["unused"], signal_handlers=False, verbosity=0, server_name="lunaroute")
         self.sockets, self.control, self.link = listeners, control, link
@@ -93,7 +95,9 @@ class Server(DaphneServer):
     def _set_up_websockets(self) -> None:
         self.ws_factory = WebSocketFactory(self, server=self.server_name)
         self.ws_factory.setProtocolOptions(
-            autoPingTimeout=self.ping_timeout, allowNullOrigin=True, openHandshakeTimeout=self.websocket_handshake_timeout
+            autoPingTimeout=self.ping_timeout,
+            allowNullOrigin=True,
+            openHandshakeTimeout=self.websocket_handshake_timeout,
         )
         self.ws_factory.protocol.autoPingInterval = self.ping_interval
 
@@ -157,7 +161,9 @@ class Server(DaphneServer):
             try:
                 await asyncio.wait_for(self.link.drained(), FLUSH_TIMEOUT)
             except TimeoutError:
-                logger.error("the recorder did not take everything within %d s: the last exchanges may be missing", FLUSH_TIMEOUT)
+                logger.error(
+                    "the recorder did not take everything within %d s: the last exchanges may be missing", FLUSH_TIMEOUT
+                )
             self.link.close()
         for target in state.current.targets.values():
             target.upstream.close()

@@ -21,8 +21,18 @@ class Response:
     """An answer as it arrives. Iterate it for the body's chunks; it raises UpstreamError where it breaks off."""
 
     __slots__ = (
-        "_connection", "_chunks", "_error", "_head_waiter", "_queued", "_waiter",
-        "complete", "first_byte_at", "headers", "reason", "status", "upgraded",
+        "_chunks",
+        "_connection",
+        "_error",
+        "_head_waiter",
+        "_queued",
+        "_waiter",
+        "complete",
+        "first_byte_at",
+        "headers",
+        "reason",
+        "status",
+        "upgraded",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
@@ -247,9 +257,7 @@ class Connection(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(name) == 14 and name.lower() == b"content-length":
-            self._framed = True
-        elif len(name) == 17 and name.lower() == b"transfer-encoding" and b"chunked" in value.lower():
+        if (len(name) == 14 and name.lower() == b"content-length") or (len(name) == 17 and name.lower() == b"transfer-encoding" and b"chunked" in value.lower()):
             self._framed = True
         self._headers.append((name, value))
 

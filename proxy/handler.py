@@ -31,7 +31,11 @@ class ProxyRequest(HttpRequest):
 
     @cached_property
     def META(self) -> dict[str, str]:  # noqa: N802 (Django's name)
-        meta = {"REQUEST_METHOD": self.method, "PATH_INFO": self.path, "QUERY_STRING": self.scope["query_string"].decode("latin-1")}
+        meta = {
+            "REQUEST_METHOD": self.method,
+            "PATH_INFO": self.path,
+            "QUERY_STRING": self.scope["query_string"].decode("latin-1"),
+        }
         for name, value in self.scope["headers"]:
             meta["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
         return meta
@@ -82,7 +86,12 @@ class DataPlane:
             logger.exception("the proxy failed on %s %s", request.method, request.path)
             dialect = dialect_of_path(scope["raw_path"], False) or "anthropic"
             response = ErrorResponse(dialect, 500, "LunaRoute failed on this request; its log says why.")
-        start = {"type": "http.response.start", "status": response.status_code, "reason": response.raw_reason, "headers": response.raw_headers}
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "reason": response.raw_reason,
+            "headers": response.raw_headers,
+        }
         await send(start)
         chunks = response.chunks
         if isinstance(chunks, tuple):

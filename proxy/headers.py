@@ -1,7 +1,16 @@
 """Which headers pass: end-to-end ones, untouched; hop-by-hop ones never (RFC 9110, section 7.6.1)."""
 
 HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
 )
 # Proxy-Authorization is addressed to a proxy, which we are: it is consumed here.
 REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"proxy-authorization"}

@@ -14,7 +14,18 @@ from time import time_ns
 import orjson
 
 from proxy.capture import (
-    ACK, BEGIN, END, HEADER, MAX_PAYLOAD, REQUEST_BODY, REQUEST_END, RESPONSE_BODY, RESPONSE_HEAD, Begin, End, ResponseHead,
+    ACK,
+    BEGIN,
+    END,
+    HEADER,
+    MAX_PAYLOAD,
+    REQUEST_BODY,
+    REQUEST_END,
+    RESPONSE_BODY,
+    RESPONSE_HEAD,
+    Begin,
+    End,
+    ResponseHead,
 )  # fmt: skip
 
 logger = logging.getLogger("lunaroute.recorder")
@@ -178,7 +189,9 @@ class RecorderLink:
         self.dropped += 1
         if not self._warned:
             self._warned = True
-            logger.warning("the recorder is behind by %d MiB: exchanges are recorded without their text for now", self.held >> 20)
+            logger.warning(
+                "the recorder is behind by %d MiB: exchanges are recorded without their text for now", self.held >> 20
+            )
 
     def _flush(self) -> None:
         self._timer, self._soon = None, False

@@ -119,7 +119,13 @@ class Upstream:
         try:
             authority = b"%b:%d" % (self.host.encode("idna"), self.port)
             writer.write(
-                b"CONNECT " + authority + b" HTTP/1.1\r\nHost: " + authority + b"\r\n" + self._proxy_authorization + b"\r\n"
+                b"CONNECT "
+                + authority
+                + b" HTTP/1.1\r\nHost: "
+                + authority
+                + b"\r\n"
+                + self._proxy_authorization
+                + b"\r\n"
             )
             try:
                 head = await reader.readuntil(b"\r\n\r\n")

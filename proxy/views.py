@@ -16,7 +16,6 @@ from proxy.handler import ErrorResponse, ProxyRequest, RawResponse, UpstreamBrok
 from proxy.headers import end_to_end, first, for_record
 from routing.snapshot import Refusal
 
-
 # A body is kept up to this many bytes for another try, should a pooled connection turn out dead.
 MAX_KEPT = 32 << 20
 
@@ -62,8 +61,13 @@ class Exchange:
     def head(self, chunked: bool) -> bytes:
         """Give the request's head for the provider."""
         scope, target = self.scope, self.target
-        raw = scope.get("raw_target") or scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (scope["method"].encode(), target.upstream.target(raw), target.upstream.authority)]
+        raw = scope.get("raw_target") or scope["raw_path"] + (
+            b"?" + scope["query_string"] if scope["query_string"] else b""
+        )
+        lines = [
+            b"%b %b HTTP/1.1\r\nHost: %b\r\n"
+            % (scope["method"].encode(), target.upstream.target(raw), target.upstream.authority)
+        ]
         lines += [b"%b: %b\r\n" % header for header in end_to_end(scope["headers"], target.dropped)]
         if target.added:
             lines.append(target.added)
@@ -135,7 +139,9 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
             raise TooLarge
         response = await _ask(exchange, request, length)
     except TooLarge:
-        message = f"The request's body is longer than {limit} bytes, LunaRoute's limit (http_server.max_request_body_bytes)."
+        message = (
+            f"The request's body is longer than {limit} bytes, LunaRoute's limit (http_server.max_request_body_bytes)."
+        )
         exchange.finish("request_too_large", message)
         return ErrorResponse(route.listener, 413, message)
     except UpstreamError as error:

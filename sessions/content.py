@@ -37,7 +37,8 @@ def put(contents: Mapping[bytes, bytes]) -> None:
     keys = list(contents)
     for start in range(0, len(keys), AT_ONCE):
         known.update(
-            bytes(key) for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
+            bytes(key)
+            for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
         )
     rows = [_row(key, content) for key, content in contents.items() if key not in known]
     Blob.objects.bulk_create(rows, ignore_conflicts=True, batch_size=AT_ONCE)
@@ -54,9 +55,9 @@ def _row(key: bytes, content: bytes) -> Blob:
 
 def put_many(contents: Iterable[bytes]) -> list[bytes]:
     """Store `contents`; gives their keys in order."""
-    by_key = {key_of(content): content for content in (contents := list(contents))}
-    put(by_key)
-    return [key_of(content) for content in contents]
+    pairs = [(key_of(content), content) for content in contents]
+    put(dict(pairs))
+    return [key for key, _ in pairs]
 
 
 def get_many(keys: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -265,4 +265,3 @@ class Capture:
                 response_bytes=0, chunk_count=0, attempts=1, error=error, error_message=message,
             )
         )  # fmt: skip
-

@@ -94,7 +94,10 @@ class Exchange(TokenCounts):
     recorder = models.CharField(max_length=255, help_text="host and home that recorded it")
     request_id = models.CharField(max_length=64, unique=True)
     parent = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="children",
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
         help_text="the exchange whose conversation this one continues",
     )
     kind = models.CharField(max_length=16, default="model")
@@ -144,10 +147,14 @@ class Exchange(TokenCounts):
     thread = models.BinaryField(max_length=16, default=b"", help_text="the same, blind to cache marks: finds `parent`")
     system = models.BinaryField(max_length=16, default=b"", help_text="Blob of the system prompt's JSON")
     tools = models.BinaryField(max_length=16, default=b"", help_text="Blob of the tool list's JSON")
-    recipe = models.BinaryField(max_length=16, default=b"", help_text="Blob: how body, system, tools and messages fit together")
+    recipe = models.BinaryField(
+        max_length=16, default=b"", help_text="Blob: how body, system, tools and messages fit together"
+    )
     patches = models.BinaryField(default=b"", help_text="what this request's messages have beyond their nodes")
     body_sha256 = models.BinaryField(max_length=32, default=b"")
-    response = models.BinaryField(max_length=16, default=b"", help_text="Blob of the answer's bytes, decoded from its content coding")
+    response = models.BinaryField(
+        max_length=16, default=b"", help_text="Blob of the answer's bytes, decoded from its content coding"
+    )
     answer = models.BinaryField(max_length=16, default=b"", help_text="Blob: the answer as one JSON object")
 
     class Meta:

@@ -31,7 +31,9 @@ class SessionState:
 
     row: Session
     nodes: set[bytes] = field(default_factory=set)  # places of its conversations
-    threads: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
+    threads: dict[bytes, Exchange] = field(
+        default_factory=dict
+    )  # place → the latest exchange whose request ended there
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
@@ -157,16 +159,16 @@ class Store:
         self._add_line(batch, state.row, lines.started(row, live))
         # Results first: they belong to what the session's earlier lines asked for.
         self._take_results(batch, state, row, facts.tool_results)
-        self._add_line(
-            batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts)
-        )
+        self._add_line(batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts))
 
     def _session_id(self, live: Live, facts: RequestFacts) -> str:
         found = session_id_of(live.begin.headers, live.request)
         if not found and facts.previous_response_id:
             found = self._answers.get(facts.previous_response_id)
             if not found:
-                earlier = Exchange.objects.filter(response_id=facts.previous_response_id).select_related("session").last()
+                earlier = (
+                    Exchange.objects.filter(response_id=facts.previous_response_id).select_related("session").last()
+                )
                 found = earlier.session.session_id if earlier else None
         # A fresh UUID: the request's own, so that recording it again gives the same session.
         return found or live.begin.request_id

@@ -30,7 +30,15 @@ class Usage:
 
     @property
     def total(self) -> int:
-        return self.input + self.output + self.thinking + self.cache_read + self.cache_creation + self.audio_input + self.audio_output
+        return (
+            self.input
+            + self.output
+            + self.thinking
+            + self.cache_read
+            + self.cache_creation
+            + self.audio_input
+            + self.audio_output
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,9 @@ class ResponseFacts:
     blocks: list[Block] = field(default_factory=list)  # text, thinking, tool calls, in order
     tool_calls: list[ToolCall] = field(default_factory=list)
     has_refusal: bool = False
-    complete: bool = False  # the answer came to its own end (message_stop, [DONE], response.completed, a whole JSON body)
+    complete: bool = (
+        False  # the answer came to its own end (message_stop, [DONE], response.completed, a whole JSON body)
+    )
     error: str = ""  # the vendor's error as "type: message", from a JSON body or an event in the stream
     content: Any = None  # the answer as the vendor's non-streaming API would have given it, JSON-able
 
