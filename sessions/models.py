@@ -144,7 +144,6 @@ class Exchange(TokenCounts):
 
     # The request body, in parts; sessions.split puts it together again.
     leaf = models.BinaryField(max_length=16, default=b"", help_text="Node of the last message")
-    thread = models.BinaryField(max_length=16, default=b"", help_text="the same, blind to cache marks: finds `parent`")
     system = models.BinaryField(max_length=16, default=b"", help_text="Blob of the system prompt's JSON")
     tools = models.BinaryField(max_length=16, default=b"", help_text="Blob of the tool list's JSON")
     recipe = models.BinaryField(

@@ -3,7 +3,8 @@
 A coding assistant sends its conversation, its system prompt and its tools with every request. Here a body becomes a
 *template* (all that is left when those are cut out) with holes, the system prompt's bytes, the tool list's bytes, and
 each message's bytes. Cache marks (``cache_control``), which wander from message to message, are cut out of messages as
-*patches*, so that a message has the same bytes in each request that sends it.
+*patches*, and a text that is the only block of a list becomes a string, so that a message has the same bytes in each
+request that sends it.
 
 ``split`` never fails: what it cannot take apart, or cannot put together again exactly, stays whole. Pure functions.
 """
@@ -24,8 +25,11 @@ SYSTEM, TOOLS, MESSAGES = 0, 1, 2
 
 # A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
 _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
-# A text as a string, or as the only block of a list: clients change between the two where they set a cache mark.
+# A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
 _ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("(?:[^"\\]|\\.)*+")\}\]')
+_STRING = re.compile(rb'"content":("(?:[^"\\]|\\.)*+")')
+# Stands for a patch's offset where a message's text was the only block of a list.
+WRAPPED = -1
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -99,7 +103,7 @@ def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int, bytes], ...]]:
-    """Cut the cache marks out of messages."""
+    """Give messages the form in which they are stored."""
     stripped, patches = [], []
     for number, message in enumerate(messages):
         if b'"cache_control"' in message:
@@ -108,8 +112,17 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
                 patches.append((number, mark.start() - removed, mark.group()))
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
+        if b'"content":[{"type":"text"' in message:
+            plain = _ONE_BLOCK.sub(rb'"content":\1', message, count=1)
+            if plain != message and _wrap(plain) == message:
+                message = plain
+                patches.append((number, WRAPPED, b""))
         stripped.append(message)
     return tuple(stripped), tuple(patches)
+
+
+def _wrap(message: bytes) -> bytes:
+    return _STRING.sub(rb'"content":[{"type":"text","text":\1}]', message, count=1)
 
 
 def join(parts: Parts) -> bytes:
@@ -136,6 +149,9 @@ def join(parts: Parts) -> bytes:
 
 def _restore(message: bytes, marks: list[tuple[int, bytes]]) -> bytes:
     pieces, at = [], 0
+    if marks[-1][0] == WRAPPED:
+        message = _wrap(message)
+        marks = marks[:-1]
     for offset, mark in marks:
         pieces += (message[at:offset], mark)
         at = offset
@@ -152,14 +168,3 @@ def chain(messages: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
         nodes.append(node)
     return blobs, nodes
 
-
-def threads(messages: tuple[bytes, ...]) -> list[bytes]:
-    """Give keys of places like ``chain`` does, equal for messages that differ in form only: they tell which
-    exchange continues which."""
-    out, place = [], b""
-    for message in messages:
-        if b'[{"type":"text"' in message:
-            message = _ONE_BLOCK.sub(rb'"content":\1', message)
-        place = blake2b(place + blake2b(message, digest_size=16).digest(), digest_size=16).digest()
-        out.append(place)
-    return out

@@ -15,7 +15,7 @@ from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Node, Session, ToolCall
-from sessions.split import Parts, chain, split, threads
+from sessions.split import Parts, chain, split
 
 logger = logging.getLogger("lunaroute.recorder")
 
@@ -31,9 +31,7 @@ class SessionState:
 
     row: Session
     nodes: set[bytes] = field(default_factory=set)  # places of its conversations
-    threads: dict[bytes, Exchange] = field(
-        default_factory=dict
-    )  # place → the latest exchange whose request ended there
+    leaves: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
@@ -223,17 +221,15 @@ class Store:
         if not nodes:
             return
         row.leaf = nodes[-1]
-        places = threads(parts.messages)
-        row.thread = places[-1]
-        for place in reversed(places):
-            parent = state.threads.get(place)
+        for node in reversed(nodes):
+            parent = state.leaves.get(node)
             if parent is not None:
                 if parent.pk is None:
                     batch.parents.append((row, parent))
                 else:
                     row.parent_id = parent.pk
                 break
-        state.threads[row.thread] = row
+        state.leaves[row.leaf] = row
 
     def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: tuple[ToolResult, ...]) -> None:
         if not state.pending:
@@ -364,8 +360,8 @@ def _load(session: Session) -> SessionState:
     state = SessionState(session)
     for row in session.exchanges.order_by("pk").defer("request_headers", "response_headers", "patches"):
         row.session = session
-        if row.thread:
-            state.threads[bytes(row.thread)] = row
+        if row.leaf:
+            state.leaves[bytes(row.leaf)] = row
         state.written.update(bytes(key) for key in (row.system, row.tools, row.recipe) if key)
     for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
         call.exchange.session = session

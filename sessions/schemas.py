@@ -1,0 +1,154 @@
+"""The API's answers."""
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+
+from sessions.models import Exchange, Session, TokenCounts
+
+
+class Tool(Schema):
+    """A tool's use in a session."""
+
+    name: str
+    calls: int
+    avg_ms: float | None
+    errors: int
+
+
+class Metadata(Schema):
+    """What a session was given by its requests' headers."""
+
+    project: str | None
+    tags: list[str]
+
+
+class SessionOut(Schema):
+    """A session. Times of duration are milliseconds."""
+
+    session_id: str
+    title: str
+    client: str
+    provider: str
+    model_used: str
+    started_at: datetime
+    completed_at: datetime | None
+    requests: int
+    success: bool
+    error: str | None
+    input_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    cache_read_tokens: int
+    cache_creation_tokens: int
+    total_tokens: int
+    duration_ms: float
+    provider_time_ms: float
+    proxy_overhead_ms: float
+    cost_usd: float | None
+    metadata: Metadata
+    tools: list[Tool]
+
+    @classmethod
+    def of(cls, session: Session, tools: list[dict]) -> "SessionOut":
+        names = set(cls.model_fields) - {"metadata", "tools", "error", "cache_creation_tokens"}
+        return cls(
+            **{name: getattr(session, name) for name in names},
+            error=session.error or None,
+            cache_creation_tokens=session.cache_creation_5m_tokens + session.cache_creation_1h_tokens,
+            metadata=Metadata(project=session.project or None, tags=session.tags),
+            tools=[Tool(**tool) for tool in tools],
+        )
+
+
+class Tokens(Schema):
+    """Tokens in classes that do not overlap."""
+
+    input: int
+    output: int
+    thinking: int
+    cache_read: int
+    cache_creation: int
+    total: int
+
+    @classmethod
+    def of(cls, row: TokenCounts) -> "Tokens":
+        return cls(
+            input=row.input_tokens,
+            output=row.output_tokens,
+            thinking=row.thinking_tokens,
+            cache_read=row.cache_read_tokens,
+            cache_creation=row.cache_creation_5m_tokens + row.cache_creation_1h_tokens,
+            total=row.total_tokens,
+        )
+
+
+class ExchangeOut(Schema):
+    """A request with its answer. ``new_messages`` are those that the session did not have before."""
+
+    request_id: str
+    parent_request_id: str | None
+    kind: str
+    provider: str
+    dialect: str
+    transport: str
+    method: str
+    path: str
+    model_requested: str
+    model_used: str
+    is_streaming: bool
+    status: int | None
+    success: bool | None
+    error: str | None
+    finish_reason: str | None
+    started_at: datetime
+    completed_at: datetime | None
+    duration_ms: float | None
+    provider_latency_ms: float | None
+    time_to_first_token_ms: float | None
+    overhead_before_ms: float | None
+    overhead_after_ms: float | None
+    request_bytes: int
+    response_bytes: int
+    message_count: int
+    messages_from: int
+    tokens: Tokens
+    cost_usd: float | None
+    new_messages: list[Any]
+    answer: Any
+
+    @classmethod
+    def of(cls, row: Exchange, messages: list[Any], answer: Any) -> "ExchangeOut":
+        mine = {"parent_request_id", "error", "finish_reason", "tokens", "new_messages", "answer"}
+        return cls(
+            **{name: getattr(row, name) for name in set(cls.model_fields) - mine},
+            parent_request_id=row.parent.request_id if row.parent else None,
+            error=row.error or None,
+            finish_reason=row.finish_reason or None,
+            tokens=Tokens.of(row),
+            new_messages=messages,
+            answer=answer,
+        )
+
+
+class ToolCallOut(Schema):
+    """A tool call with its result, once it came."""
+
+    tool_call_id: str
+    name: str
+    request_id: str
+    result_request_id: str | None
+    started_at: datetime
+    execution_time_ms: float | None
+    is_error: bool | None
+    input_size_bytes: int
+    output_size_bytes: int | None
+    arguments: str
+    result: str | None
+
+
+class NotFound(Schema):
+    """Nothing of that name."""
+
+    detail: str
