@@ -19,8 +19,8 @@ from sessions.split import Parts, chain, split
 
 logger = logging.getLogger("lunaroute.recorder")
 
-# Sessions whose state is at hand, and answers whose session is.
-MAX_STATES, MAX_ANSWERS = 128, 10_000
+# Sessions whose state is at hand, answers that another request may continue, exchanges that a resend may bring again.
+MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
 TITLE_LENGTH = 120
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
 
@@ -69,7 +69,7 @@ class Store:
         self._states: OrderedDict[str, SessionState] = OrderedDict()
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
-        self._answers: OrderedDict[str, str] = OrderedDict()  # vendor's answer id → session id
+        self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
 
     # -- what a recorder before this one left ---------------------------------------------------------------
 
@@ -103,6 +103,7 @@ class Store:
             self._states.clear()
             self._open.clear()
             self._done.clear()
+            self._answers.clear()
             raise
 
     def _recall(self, events: list[Event]) -> None:
@@ -116,7 +117,7 @@ class Store:
 
     def _note_done(self, request_id: str) -> None:
         self._done[request_id] = None
-        while len(self._done) > MAX_ANSWERS:
+        while len(self._done) > MAX_DONE:
             self._done.popitem(last=False)
 
     def _apply(self, batch: Batch, event: Event) -> None:
@@ -153,6 +154,8 @@ class Store:
         if live.request:
             parts = split(live.request, live.dialect)
             new_parts = self._keep_parts(batch, state, row, parts)
+        if facts.previous_response_id:
+            self._set_parent(batch, row, self._answered(facts.previous_response_id))
         self._find_place(batch, state, row, parts)
         self._add_line(batch, state.row, lines.started(row, live))
         # Results first: they belong to what the session's earlier lines asked for.
@@ -162,14 +165,17 @@ class Store:
     def _session_id(self, live: Live, facts: RequestFacts) -> str:
         found = session_id_of(live.begin.headers, live.request)
         if not found and facts.previous_response_id:
-            found = self._answers.get(facts.previous_response_id)
-            if not found:
-                earlier = (
-                    Exchange.objects.filter(response_id=facts.previous_response_id).select_related("session").last()
-                )
-                found = earlier.session.session_id if earlier else None
+            earlier = self._answered(facts.previous_response_id)
+            found = earlier.session.session_id if earlier else None
         # A fresh UUID: the request's own, so that recording it again gives the same session.
         return found or live.begin.request_id
+
+    def _answered(self, response_id: str) -> Exchange | None:
+        """Find the exchange whose answer has the vendor's id `response_id`."""
+        found = self._answers.get(response_id)
+        if found is None:
+            found = Exchange.objects.filter(response_id=response_id).select_related("session").last()
+        return found
 
     def _state(self, batch: Batch, session_id: str, row: Exchange) -> SessionState:
         state = self._states.get(session_id)
@@ -221,15 +227,16 @@ class Store:
         if not nodes:
             return
         row.leaf = nodes[-1]
-        for node in reversed(nodes):
-            parent = state.leaves.get(node)
-            if parent is not None:
-                if parent.pk is None:
-                    batch.parents.append((row, parent))
-                else:
-                    row.parent_id = parent.pk
-                break
+        self._set_parent(batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None))
         state.leaves[row.leaf] = row
+
+    def _set_parent(self, batch: Batch, row: Exchange, parent: Exchange | None) -> None:
+        if parent is None or row.parent_id is not None:
+            return
+        if parent.pk is None:
+            batch.parents.append((row, parent))
+        else:
+            row.parent_id = parent.pk
 
     def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: tuple[ToolResult, ...]) -> None:
         if not state.pending:
@@ -265,7 +272,7 @@ class Store:
         if assembled:
             row.answer = batch.blob(assembled)
         if row.response_id:
-            self._answers[row.response_id] = state.row.session_id
+            self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
                 self._answers.popitem(last=False)
         self._keep_calls(batch, state, row, facts)

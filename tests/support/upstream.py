@@ -282,7 +282,8 @@ _USE = re.compile(r"use the tool (\w+)(?: with (\{.*?\}))?", re.DOTALL)
 
 def decide(text: str, tools: list[str], has_result: bool) -> tuple[str, str, dict]:
     """Give (text, tool, arguments): a tool's name is empty where it only speaks."""
-    found = _USE.findall(text)
+    # OpenCode quotes a prompt that holds quotes.
+    found = _USE.findall(text.replace('\\"', '"'))
     for name, arguments in found:
         if name in tools and not has_result:
             return "I will use a tool.", name, json.loads(arguments) if arguments else {}
