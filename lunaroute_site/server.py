@@ -154,6 +154,7 @@ class Server(DaphneServer):
         deadline = self.loop.time() + DRAIN_TIMEOUT
         while self.context.connections and self.loop.time() < deadline and not self._hurry:
             await asyncio.sleep(0.02)
+        state.current.stopping = True
         for connection in list(self.context.connections):
             connection.transport.abort()
         await asyncio.sleep(0)

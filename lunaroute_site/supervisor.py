@@ -274,6 +274,8 @@ class Tree:
 
     def _stop(self) -> int:
         """Web first, so that nothing new comes; then the recorder, when it has stored what there is."""
+        for listener in self.listeners:  # the web process closes its own: then nobody listens
+            listener.close()
         for child in (self.worker, self.web):
             if child.pid:
                 with suppress(ProcessLookupError):

@@ -31,6 +31,10 @@ REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 BODILESS = (204, 304)
 
 
+class HeadTooLong(Exception):
+    """A request's head is over `MAX_HEAD`."""
+
+
 class ServerContext:
     """What all connections of a server share.
 
@@ -288,12 +292,10 @@ class HttpProtocol(asyncio.Protocol):
         if cycle is None and not self.mid_head and not self._peek(data):
             return
         data, self._first_line = self._first_line or data, b""
-        if self.mid_head:
-            if self._head_bytes > MAX_HEAD:
-                self._refuse(400, "The request's head is longer than 256 KiB.")
-                return
-            self._head_bytes += len(data)
+        unfinished = self.mid_head
         self._parse(data)
+        if unfinished and self.mid_head:
+            self._grow_head(len(data))
 
     def _peek(self, data: bytes) -> bool:
         """Look at the first line: ours is handed over (False), another's parsed (True), half a line waits (False)."""
@@ -333,7 +335,15 @@ class HttpProtocol(asyncio.Protocol):
             elif rest:
                 self.data_received(rest)
         except httptools.HttpParserError as error:
-            self._refuse(400, f"This is not a valid HTTP/1.1 request: {error}.")
+            if isinstance(error.__context__, HeadTooLong):
+                self._refuse(400, "The request's head is longer than 256 KiB.")
+            else:
+                self._refuse(400, f"This is not a valid HTTP/1.1 request: {error}.")
+
+    def _grow_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD and not self._closing:
+            self._refuse(400, "The request's head is longer than 256 KiB.")
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what never became a request, and close."""
@@ -366,9 +376,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.mid_head:  # else a trailer
+            self._head_bytes += len(name) + len(value or b"")
             self._headers.append((name, value or b""))
 
     def on_headers_complete(self) -> None:
+        if self._head_bytes > MAX_HEAD:
+            raise HeadTooLong
         self.mid_head = False
         parser, url = self._parser, self._url
         query_at = url.find(b"?")

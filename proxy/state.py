@@ -27,7 +27,7 @@ class State:
     snapshot: Snapshot
     max_body: int  # bytes
     link: RecorderLink | None = None  # None: recording is off
-    keep_user_agent: bool = True
+    stopping: bool = False  # streams that are cut now are cut by us
     targets: dict[str, Target] = field(default_factory=dict)
 
     def target(self, provider: Any) -> Target:

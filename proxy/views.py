@@ -90,6 +90,13 @@ class Exchange:
             self.connection.abort()
         self.finish(error, message)
 
+    def leave(self, when: str) -> None:
+        """End because nobody waits for the answer any more."""
+        if state.current.stopping:
+            self.abandon("shutdown", f"LunaRoute was stopped {when}")
+        else:
+            self.abandon("client_disconnected", f"the client went away {when}")
+
     def finish(self, error: str | None = None, message: str | None = None) -> None:
         """Close the capture with the clock readings (milliseconds)."""
         if self.capture is None:
@@ -147,7 +154,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     except UpstreamError as error:
         return exchange.refuse(error)
     except asyncio.CancelledError:
-        exchange.abandon("client_disconnected", "the client went away before the provider answered")
+        exchange.leave("before the provider answered")
         raise
     if exchange.capture is not None:
         exchange.capture.response_head(ResponseHead(response.status, for_record(response.headers)))
@@ -204,8 +211,8 @@ async def _head_while_sending(exchange: Exchange, request: ProxyRequest, respons
     head = asyncio.ensure_future(response.head())
     try:
         await asyncio.wait((head, pump), return_when=asyncio.FIRST_COMPLETED)
-        if not head.done():
-            pump.result()  # a body that is too large, or a client that went away
+        if pump.done() and (not head.done() or head.exception()):
+            pump.result()  # raises for a body that is too large, or a client that went away
         await head
     except BaseException:
         pump.cancel()
@@ -309,7 +316,7 @@ class Relay:
                 exchange.connection.abort()
             exchange.finish()
         else:
-            exchange.abandon("client_disconnected", "the client went away before the answer was complete")
+            exchange.leave("before the answer was complete")
 
 
 async def _upload(exchange: Exchange, request: ProxyRequest) -> None:

@@ -1,0 +1,69 @@
+"""What all tests share: a fake provider, and a real server in front of it."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before Django's settings are read: a home of its own, and nothing of the developer's environment.
+for _name in list(os.environ):
+    if _name.startswith("LUNAROUTE_") or _name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "DATABASE_URL"):
+        del os.environ[_name]
+os.environ["LUNAROUTE_HOME"] = tempfile.mkdtemp(prefix="lunaroute-test-")
+
+from tests.support.raw import RawClient  # noqa: E402
+from tests.support.server import RunningServer, start_server  # noqa: E402
+from tests.support.upstream import FakeUpstream  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[FakeUpstream]:
+    """The fake provider of this process."""
+    upstream = FakeUpstream().start()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture
+def upstream(provider: FakeUpstream) -> FakeUpstream:
+    """The fake provider, with nothing left of the test before."""
+    provider.reset()
+    return provider
+
+
+@pytest.fixture(scope="session")
+def shared_server(provider: FakeUpstream, tmp_path_factory) -> Iterator[RunningServer]:
+    server = start_server(tmp_path_factory.mktemp("home"), provider.url)
+    yield server
+    assert server.stop() == 0, server.output()
+
+
+@pytest.fixture
+def server(shared_server: RunningServer, upstream: FakeUpstream) -> RunningServer:
+    """A server that records, shared by the tests that need nothing special of it."""
+    return shared_server
+
+
+@pytest.fixture
+def start(tmp_path: Path, upstream: FakeUpstream) -> Iterator[Callable[..., RunningServer]]:
+    """Start servers of this test's own: start(*arguments, home=…, **environ)."""
+    started: list[RunningServer] = []
+
+    def begin(*arguments: str, home: Path = tmp_path, upstream_url: str = upstream.url, **options) -> RunningServer:
+        server = start_server(home, upstream_url, *arguments, **options)
+        started.append(server)
+        return server
+
+    yield begin
+    for server in started:
+        if server.process.poll() is None:
+            server.kill_tree()
+
+
+@pytest.fixture
+def raw(server: RunningServer) -> Iterator[RawClient]:
+    """A bare connection to the shared server."""
+    with RawClient(server.port) as client:
+        yield client

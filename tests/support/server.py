@@ -1,0 +1,169 @@
+"""The real server for tests: the whole process tree, on a port of its own, with a home of its own."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+
+
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def eventually(check: Callable[[], object], what: str, seconds: float = 15) -> object:
+    """Wait until `check` gives something true; fail with `what` if it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+@dataclass
+class RunningServer:
+    """A server under test."""
+
+    process: subprocess.Popen
+    home: Path
+    port: int
+    log: Path
+    url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """GET one of LunaRoute's own addresses: (status, headers, body)."""
+        request = urllib.request.Request(self.url + path, headers=headers or {})
+        try:
+            with _direct.open(request, timeout=15) as answer:
+                return answer.status, dict(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers), error.read()
+
+    def json(self, path: str) -> object:
+        status, _, body = self.get(path)
+        assert status == 200, (status, body[:500])
+        return json.loads(body)
+
+    def children(self) -> dict[str, psutil.Process]:
+        """The processes of the tree by what they do: supervisor, then web and recorder in the order they started."""
+        supervisor = psutil.Process(self.process.pid)
+        found = {"supervisor": supervisor}
+        for child in supervisor.children():
+            for connection in child.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found["web"] = child
+        others = [child for child in supervisor.children() if child != found.get("web")]
+        if others:
+            found["recorder"] = min(others, key=lambda child: child.create_time())
+        return found
+
+    def rows(self, query: str, *parameters: object) -> list[tuple]:
+        """Ask the SQLite database."""
+        connection = sqlite3.connect(f"file:{self.home / 'db.sqlite3'}?mode=ro", uri=True, timeout=10)
+        try:
+            return connection.execute(query, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def wait_recorded(self, count: int, seconds: float = 15) -> None:
+        """Wait until `count` exchanges have ended in the record."""
+
+        def recorded() -> bool:
+            return self.rows("select count(*) from exchanges where success is not null")[0][0] >= count
+
+        eventually(recorded, f"{count} exchanges on record", seconds)
+
+    def lines(self, session_id: str | None = None) -> list[dict]:
+        """The JSONL lines of a session, or of all."""
+        found = []
+        for path in sorted((self.home / "sessions").glob(f"*/session_{session_id or '*'}.jsonl")):
+            found += [json.loads(line) for line in path.read_text().splitlines()]
+        return found
+
+    def stop(self, seconds: float = 45) -> int:
+        """SIGTERM; gives the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(seconds)
+
+    def kill_tree(self) -> None:
+        """SIGKILL to every process of the tree at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """A clean environment for a server with that home."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "HOME": str(home), "LUNAROUTE_HOME": str(home / ".lunaroute"), **more}
+
+
+def launch(home: Path, *arguments: str, environ: dict[str, str], log: Path) -> subprocess.Popen:
+    """Start `manage.py` with `arguments`, in a process group of its own."""
+    with open(log, "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
+def start_server(
+    home: Path, upstream_url: str, *arguments: str, port: int = 0, worker: bool = False, **environ: str
+) -> RunningServer:
+    """Start a server on `home` whose providers are both at `upstream_url`, and wait until it answers."""
+    port = port or free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "LUNAROUTE_PORT": str(port),
+        "LUNAROUTE_ANTHROPIC_BASE_URL": upstream_url,
+        "LUNAROUTE_OPENAI_BASE_URL": f"{upstream_url}/v1",
+        **environ,
+    }
+    log = home / "output.log"
+    start = [*arguments] if "serve" in arguments else [*arguments, "serve"]
+    process = launch(home, *start, *([] if worker else ["--no-worker"]), environ=environment(home, **settings), log=log)
+    server = RunningServer(process, home / ".lunaroute", port, log)
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended with {process.returncode}:\n{server.output()}")
+        try:
+            return server.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        eventually(answers, "an answer of /healthz", 30)
+    except AssertionError:
+        if process.poll() is None:
+            server.kill_tree()
+        raise AssertionError(server.output()) from None
+    return server
