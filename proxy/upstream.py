@@ -113,30 +113,23 @@ class Upstream:
     async def _connect_through_proxy(self, loop, connection: Connection, context: ssl.SSLContext) -> None:
         """Ask the proxy for a tunnel (RFC 9110, section 9.3.6), then speak TLS in it."""
         proxy = self._proxy
-        reader, writer = await asyncio.open_connection(
-            proxy.hostname, proxy.port or (443 if proxy.scheme == "https" else 80), ssl=proxy.scheme == "https" or None
+        secure = proxy.scheme == "https"
+        transport, tunnel = await loop.create_connection(
+            lambda: _Tunnel(loop), proxy.hostname, proxy.port or (443 if secure else 80), ssl=secure or None
         )
         try:
             authority = b"%b:%d" % (self.host.encode("idna"), self.port)
-            writer.write(
-                b"CONNECT "
-                + authority
-                + b" HTTP/1.1\r\nHost: "
-                + authority
-                + b"\r\n"
-                + self._proxy_authorization
-                + b"\r\n"
-            )
-            try:
-                head = await reader.readuntil(b"\r\n\r\n")
-            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                raise OSError(f"the proxy {proxy.hostname} gave no answer to CONNECT") from None
+            lines = (b"CONNECT ", authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n", self._proxy_authorization, b"\r\n")
+            transport.write(b"".join(lines))
+            head = await tunnel.head
             status_line = head.split(b"\r\n", 1)[0].decode("latin-1")
+            if not head:
+                raise OSError(f"the proxy {proxy.hostname} gave no answer to CONNECT")
             if status_line.split(" ")[1:2] != ["200"]:
                 raise OSError(f"the proxy {proxy.hostname} refused CONNECT: {status_line}")
-            transport = await loop.start_tls(writer.transport, connection, context, server_hostname=self.host)
+            transport = await loop.start_tls(transport, connection, context, server_hostname=self.host)
         except BaseException:
-            writer.transport.abort()
+            transport.abort()
             raise
         connection.connection_made(transport)
 
@@ -163,6 +156,23 @@ class Upstream:
         """Cut all connections."""
         for connection in list(self._open):
             connection.abort()
+
+
+class _Tunnel(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT. ``head`` gets it, or nothing where the connection ended before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.head: asyncio.Future[bytes] = loop.create_future()
+        self._received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if b"\r\n\r\n" in self._received and not self.head.done():
+            self.head.set_result(self._received)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.head.done():
+            self.head.set_result(b"")
 
 
 def _proxy_for(scheme: str, host: str, port: int):
