@@ -1,0 +1,110 @@
+"""Clients, sessions, keys, prices: what is read beside the bodies."""
+
+import gzip
+import zlib
+from datetime import UTC, datetime
+
+import brotli
+import pytest
+import zstandard
+
+from sessions.clients import client_of
+from sessions.decoding import Decoder, Overflow
+from sessions.dialects.facts import Usage
+from sessions.grouping import session_id_of
+from sessions.headers import kept_headers, masked_query, metadata_of
+from sessions.prices import cost_usd
+
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ([], b'{"metadata":{"user_id":"user_a_account_b_session_%b"}}' % UUID.encode(), UUID),
+        ([], b'{"metadata":{"user_id":"{\\"device_id\\":\\"d\\",\\"session_id\\":\\"s-1\\"}"}}', "s-1"),
+        ([], b'{"metadata":{"user_id":{"session_id":"s-2"}}}', "s-2"),
+        ([], b'{"metadata":{"user_id":"session_%b"}}' % UUID.encode(), UUID),
+        ([], b'{"metadata":{"user_id":"session_nothing"}}', None),
+        ([], b'{"metadata":{"user_id":"somebody"}}', None),
+        ([("Session_Id", "cx")], b"{}", "cx"),
+        ([("x-claude-code-session-id", "cc"), ("session_id", "cx")], b"not json", "cc"),
+        ([("x-opencode-session", "ses_1")], b"", "ses_1"),
+        ([], b'{"prompt_cache_key":"%b"}' % UUID.encode(), UUID),
+        ([], b'{"prompt_cache_key":"my-cache"}', None),
+        ([("session_id", "../../etc/passwd")], b"{}", None),
+        ([("session_id", "a" * 256)], b"{}", None),
+        ([("session_id", "é")], b'{"metadata":5,"prompt_cache_key":[]}', None),
+    ],
+)
+def test_the_session_of_a_request(headers, body, expected):
+    assert session_id_of(headers, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("User-Agent", "claude-cli/2.1.330 (external, cli)")], "claude-code"),
+        ([("user-agent", "codex_cli_rs/0.169.0 (Debian)")], "codex"),
+        ([("originator", "codex_exec")], "codex"),
+        ([("user-agent", "opencode/1.18.33 ai-sdk/anthropic")], "opencode"),
+        ([("user-agent", "curl/8")], "other"),
+        ([], "other"),
+    ],
+)
+def test_the_client_of_a_request(headers, expected):
+    assert client_of(headers) == expected
+
+
+def test_credentials_are_not_kept():
+    headers = [("Authorization", "x"), ("X-API-Key", "x"), ("api-key", "x"), ("Cookie", "x"), ("Accept", "y"), ("User-Agent", "u")]
+    assert kept_headers(headers) == [("Accept", "y"), ("User-Agent", "u")]
+    assert kept_headers(headers, keep_user_agent=False) == [("Accept", "y")]
+
+
+def test_query_values_named_like_a_key_are_masked():
+    query = "beta=true&key=abc&API_KEY=1&access_token=x&a%5Fpi-key=2&monkey=3&token"
+    assert masked_query(query) == "beta=true&key=***&API_KEY=***&access_token=***&a%5Fpi-key=***&monkey=3&token"
+
+
+def test_project_and_tags_come_from_headers():
+    assert metadata_of([("X-Project-ID", "myapp"), ("x-session-tags", "a, b,")]) == {"project": "myapp", "tags": ["a", "b"]}
+
+
+def test_costs_have_their_cache_prices_and_unknown_models_none():
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    usage = Usage(input=1000, output=100, cache_read=10_000, cache_creation_5m=200, cache_creation_1h=100)
+    expected = (1000 * 3 + 100 * 15 + 10_000 * 0.3 + 200 * 3.75 + 100 * 6) / 1e6
+    assert cost_usd("anthropic", "claude-sonnet-4-5-20250929", usage, at) == pytest.approx(expected)
+    assert cost_usd("anthropic", "no-such-model", usage, at) is None
+    assert cost_usd("openai", "", usage, at) is None
+
+
+DATA = b"The moon is full. " * 4000
+CODINGS = {
+    "gzip": gzip.compress(DATA),
+    "deflate": zlib.compress(DATA),
+    "br": brotli.compress(DATA),
+    "zstd": zstandard.ZstdCompressor().compress(DATA),
+    "gzip, br": brotli.compress(gzip.compress(DATA)),
+    "identity": DATA,
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("step", [1, 100, 1 << 20])
+def test_codings_are_undone_piece_by_piece(coding, step):
+    decoder, data = Decoder(coding, 1 << 20), CODINGS[coding]
+    assert b"".join(decoder.feed(data[at : at + step]) for at in range(0, len(data), step)) == DATA
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_bomb_is_noticed_before_it_goes_off(coding):
+    with pytest.raises(Overflow):
+        Decoder(coding, len(DATA) - 1).feed(CODINGS[coding])
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_bytes_that_do_not_decode_are_an_error(coding):
+    with pytest.raises(ValueError, match="."):
+        Decoder(coding, 1000).feed(b"this is not compressed at all, really")

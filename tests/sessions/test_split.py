@@ -1,0 +1,90 @@
+"""A body in parts is the same body again, whatever it is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions.split import PARTS, chain, join, split
+
+DIALECTS = sorted(PARTS)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=15,
+)
+messages = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant"])},
+        optional={
+            "content": st.text()
+            | st.lists(
+                st.fixed_dictionaries(
+                    {"type": st.just("text"), "text": st.text()},
+                    optional={"cache_control": st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])},
+                ),
+                max_size=3,
+            )
+        },
+    ),
+    max_size=6,
+)
+bodies = st.fixed_dictionaries(
+    {"model": st.text(max_size=5)},
+    optional={"system": values, "tools": values, "messages": messages | values, "input": messages | values, "instructions": st.text()},
+)
+separators = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n ", "\t:\r\n")])
+
+
+@given(bodies, separators, st.booleans(), st.sampled_from(DIALECTS))
+def test_any_body_comes_back_byte_for_byte(body, separators, ascii_only, dialect):
+    data = json.dumps(body, separators=separators, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    assert join(split(data, dialect)) == data
+
+
+@given(st.binary(), st.sampled_from([*DIALECTS, ""]))
+def test_what_is_no_json_comes_back_too(data, dialect):
+    assert join(split(data, dialect)) == data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[1, 2,3]}',
+        b'{"messages":[{"a":1e400} ,{"b":1.0}],"messages":[2]}',
+        b'{"messages":[{"content":"\\ud800"}]}',
+        b'{"system":"You","messages":[{"content":"You"}]}',
+        b'{"messages":' + b"[" * 100_000,
+        b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]} trailing',
+    ],
+)
+def test_odd_bodies_come_back(body):
+    assert join(split(body, "anthropic")) == body
+
+
+def conversation(turns: int) -> list[dict]:
+    out = []
+    for turn in range(turns):
+        out.append({"role": "user", "content": f"question {turn}"})
+        out.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}"}]})
+    return [*out, {"role": "user", "content": "last"}]
+
+
+def request(messages: list[dict]) -> bytes:
+    """As Claude Code sends it: a cache mark on the last message, whose text becomes a block for that."""
+    marked = json.loads(json.dumps(messages))
+    block = {"type": "text", "text": marked[-1]["content"], "cache_control": {"type": "ephemeral"}}
+    marked[-1]["content"] = [block]
+    body = {"model": "m", "system": [{"type": "text", "text": "s"}], "messages": marked}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def test_a_message_has_the_same_place_in_each_request_though_cache_marks_wander():
+    before = split(request(conversation(3)), "anthropic")
+    more = [*conversation(3), {"role": "assistant", "content": [{"type": "text", "text": "x"}]}, {"role": "user", "content": "y"}]
+    after = split(request(more), "anthropic")
+    assert before.is_split
+    assert after.is_split
+    assert chain(after.messages)[1][: len(before.messages)] == chain(before.messages)[1]
+    assert after.template == before.template
