@@ -127,6 +127,13 @@ class JsonlWriter(Section):
 class SqliteWriter(Section):
     enabled: bool = True
 
+    @field_validator("enabled")
+    @classmethod
+    def _is_needed(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("expected true: grouping, pages and API read the database (session_recording.enabled: false records nothing)")
+        return value
+
 
 class RecordingWorker(Section):
     batch_size: Annotated[int, Field(gt=0, le=100_000)] = 100
@@ -192,6 +199,11 @@ class SessionRecording(Section):
     capture_user_agent: bool = True
     pii: Pii = Pii()
     cleanup: Cleanup = Cleanup()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is recorded. Who asks for redaction, which is not built yet, gets no record rather than a bare one."""
+        return self.enabled and not self.pii.enabled
 
 
 class Bypass(Section):
@@ -286,6 +298,24 @@ class Config(Section):
                 path = Path(path).expanduser().absolute()
             data["session_recording"] = {**recording, "sessions_dir": path}
         return data
+
+    def notes(self) -> list[str]:
+        """What somebody should know who starts with this configuration, a line each."""
+        notes = []
+        if not any(provider.api_key for provider in self.providers.values()):
+            notes.append("No providers configured with a key of their own: each client's key is passed on (this is normal).")
+        if self.session_recording.enabled and not self.session_recording.is_active:
+            notes.append("Nothing is recorded: session_recording.pii is enabled, and redaction is not built yet.")
+        later = ["routing.rules"] if self.routing.rules else []
+        for name, provider in self.providers.items():
+            for key in ("model", "request_headers", "request_body", "switch_notification_message", "codex_auth"):
+                if getattr(provider, key) != type(provider).model_fields[key].default:
+                    later.append(f"providers.{name}.{key}")
+        if self.logging.log_requests:
+            later.append("logging.log_requests")
+        if later:
+            notes.append(f"Accepted, but not in use yet: {', '.join(later)}.")
+        return notes
 
     @field_validator("database_url")
     @classmethod

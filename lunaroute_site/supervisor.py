@@ -56,7 +56,7 @@ def serve(no_worker: bool = False) -> int:
     listeners = _listen(settings.host, settings.port)
     _load(settings)
     port = listeners[0].getsockname()[1]
-    recording = settings.session_recording.enabled
+    recording = settings.session_recording.is_active
     server = pidfile.RunningServer(
         os.getpid(), _url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
     )
@@ -153,7 +153,7 @@ class Tree:
 
     def __init__(self, settings, listeners: list[socket.socket], no_worker: bool) -> None:
         self.settings, self.listeners = settings, listeners
-        self.recording = settings.session_recording.enabled
+        self.recording = settings.session_recording.is_active
         self.web = Child("web", self._run_web)
         self.recorder = Child("recorder", self._run_recorder)
         self.worker = Child("worker", self._run_worker, essential=False)
@@ -197,11 +197,8 @@ class Tree:
             f"  export OPENAI_BASE_URL={server.url}/v1",
             flush=True,
         )
-        if not any(provider.api_key for provider in self.settings.providers.values()):
-            print(
-                "No providers configured with a key of their own: each client's key is passed on (this is normal).",
-                flush=True,
-            )
+        for note in self.settings.notes():
+            print(note, flush=True)
 
     # -- children --------------------------------------------------------------------------------------------
 

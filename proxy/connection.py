@@ -257,7 +257,9 @@ class Connection(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (len(name) == 14 and name.lower() == b"content-length") or (len(name) == 17 and name.lower() == b"transfer-encoding" and b"chunked" in value.lower()):
+        if (len(name) == 14 and name.lower() == b"content-length") or (
+            len(name) == 17 and name.lower() == b"transfer-encoding" and b"chunked" in value.lower()
+        ):
             self._framed = True
         self._headers.append((name, value))
 

@@ -119,7 +119,15 @@ class Upstream:
         )
         try:
             authority = b"%b:%d" % (self.host.encode("idna"), self.port)
-            lines = (b"CONNECT ", authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n", self._proxy_authorization, b"\r\n")
+            lines = (
+                b"CONNECT ",
+                authority,
+                b" HTTP/1.1\r\nHost: ",
+                authority,
+                b"\r\n",
+                self._proxy_authorization,
+                b"\r\n",
+            )
             transport.write(b"".join(lines))
             head = await tunnel.head
             status_line = head.split(b"\r\n", 1)[0].decode("latin-1")

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 import zstandard
 
+from sessions import bulk
 from sessions.models import Blob
 
 STORED, ZSTD = 0, 1
@@ -41,7 +42,7 @@ def put(contents: Mapping[bytes, bytes]) -> None:
             for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
         )
     rows = [_row(key, content) for key, content in contents.items() if key not in known]
-    Blob.objects.bulk_create(rows, ignore_conflicts=True, batch_size=AT_ONCE)
+    bulk.insert(Blob, rows, ignore_conflicts=True)
 
 
 def _row(key: bytes, content: bytes) -> Blob:

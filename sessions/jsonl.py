@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from django.db import connection
 from django.utils import timezone
 
 from sessions.models import JsonlFile, Session
@@ -65,11 +66,21 @@ class JsonlWriter:
                 os.truncate(path, size)
             self._sizes[path] = min(actual, size)
 
-    def append(self, path: Path, lines: list[bytes], session: int) -> None:
-        """Append `lines` of the session with that primary key. Raises OSError; `rolled_back` then undoes what was written."""
-        name, data = str(path), b"".join(lines)
+    def append(self, pieces: list[tuple[Path, list[bytes], int]]) -> None:
+        """Append lines to files: (path, lines, the session's primary key). Raises OSError; `rolled_back` then undoes it."""
+        for path, lines, _ in pieces:
+            self._write(path, b"".join(lines))
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE jsonl_files SET size = %s, session_id = %s WHERE recorder = %s AND path = %s",
+                [(self._sizes[str(path)], session, self._recorder, str(path)) for path, _, session in pieces],
+            )
+
+    def _write(self, path: Path, data: bytes) -> None:
+        name = str(path)
         size = self._sizes[name]
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not size:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._undo.append((name, size))
@@ -79,7 +90,6 @@ class JsonlWriter:
         finally:
             os.close(descriptor)
         self._sizes[name] = size + len(data)
-        JsonlFile.objects.filter(recorder=self._recorder, path=name).update(size=self._sizes[name], session_id=session)
 
     def committed(self) -> None:
         """What was appended is certain now."""

@@ -52,7 +52,7 @@ def _request_json(live: Live, parts: Parts, messages_from: int, new_parts: dict[
     if not parts.is_split:
         try:
             return orjson.Fragment(_one_line(live.request)) if live.request else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return {"text": live.request.decode(errors="replace")}  # no JSON: its text, the database has its bytes
     names = PARTS[live.dialect]
     members = {}
@@ -138,7 +138,7 @@ def tool_call_recorded(row: Exchange, call: ToolCall, arguments: str, ended: dat
 def _arguments(text: str) -> Any:
     try:
         return orjson.Fragment(_one_line(text.encode())) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return text  # broken JSON stays what it is
 
 

@@ -13,6 +13,9 @@ from sessions.models import Exchange, Session
 from sessions.prices import cost_usd
 from sessions.split import Parts
 
+# Models told apart in one session.
+MAX_MODELS = 50
+
 SUMS = (
     "input_tokens", "output_tokens", "thinking_tokens", "cache_read_tokens", "cache_creation_5m_tokens",
     "cache_creation_1h_tokens", "audio_input_tokens", "audio_output_tokens", "total_tokens",
@@ -147,7 +150,8 @@ def add_to_session(session: Session, row: Exchange, calls: int) -> None:
     session.provider, session.dialect = row.provider, row.dialect or session.dialect
     if row.kind == "model" and row.model_used:
         tokens = session.model_tokens
-        tokens[row.model_used] = tokens.get(row.model_used, 0) + row.total_tokens
+        if row.model_used in tokens or len(tokens) < MAX_MODELS:
+            tokens[row.model_used] = tokens.get(row.model_used, 0) + row.total_tokens
         session.model_used = max(tokens, key=tokens.get)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from sessions import content, lines, rows
+from sessions import bulk, content, lines, rows
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
@@ -22,6 +22,7 @@ logger = logging.getLogger("lunaroute.recorder")
 # Sessions whose state is at hand, answers that another request may continue, exchanges that a resend may bring again.
 MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
 TITLE_LENGTH = 120
+RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
 
 
@@ -307,11 +308,10 @@ class Store:
             with transaction.atomic():
                 self._write_sessions(batch)
                 content.put(batch.blobs)
-                Node.objects.bulk_create(batch.nodes.values(), ignore_conflicts=True, batch_size=100)
+                bulk.insert(Node, list(batch.nodes.values()), ignore_conflicts=True)
                 self._write_exchanges(batch)
                 self._write_calls(batch)
-                for path, data in batch.lines.items():
-                    self._jsonl.append(path, data, by_path[path].pk)
+                self._jsonl.append([(path, data, by_path[path].pk) for path, data in batch.lines.items()])
         except BaseException:
             self._jsonl.rolled_back()
             raise
@@ -321,6 +321,7 @@ class Store:
         """Create sessions, or lock them and take their present sums: other recorders may write the same."""
         states = batch.sessions.values()
         stored = {s.row.pk: s for s in states if s.row.pk is not None}
+        stored_rows = [s.row for s in stored.values()]
         for row in Session.objects.select_for_update().filter(pk__in=stored):
             mine = stored[row.pk].row
             for name in (*rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens",
@@ -328,29 +329,28 @@ class Store:
                 setattr(mine, name, getattr(row, name))
         for row, calls in batch.ended:
             rows.add_to_session(row.session, row, calls)
-        for state in states:
-            state.row.save()
+        Session.objects.bulk_create([state.row for state in states if state.row.pk is None])
+        bulk.update(Session, stored_rows)
 
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):
             row.session_id = row.session.pk
-        Exchange.objects.bulk_create(batch.created.values(), batch_size=50)
-        for row in batch.changed.values():
-            row.save()
+        bulk.insert(Exchange, list(batch.created.values()))
+        given = Exchange.objects.filter(request_id__in=batch.created).values_list("request_id", "pk")
+        for request_id, key in given:
+            batch.created[request_id].pk = key
+        bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
             row.parent_id = parent.pk
-        Exchange.objects.bulk_update([row for row, _ in batch.parents], ["parent"], batch_size=100)
+        bulk.update(Exchange, [row for row, _ in batch.parents], ("parent",))
 
     def _write_calls(self, batch: Batch) -> None:
         for call in batch.calls:
             call.session_id, call.exchange_id = call.session.pk, call.exchange.pk
+        ToolCall.objects.bulk_create(batch.calls, batch_size=100)
         for call, row in batch.results:
             call.result_exchange_id = row.pk
-        new = {id(call) for call in batch.calls}
-        ToolCall.objects.bulk_create(batch.calls, batch_size=100)
-        changed = [call for call, _ in batch.results if id(call) not in new]
-        fields = ["result_exchange", "result", "output_bytes", "is_error", "execution_ms"]
-        ToolCall.objects.bulk_update(changed, fields, batch_size=100)
+        bulk.update(ToolCall, [call for call, _ in batch.results], RESULT_FIELDS)
 
 
 def _facts_of(live: Live) -> RequestFacts:
@@ -365,11 +365,10 @@ def _facts_of(live: Live) -> RequestFacts:
 def _load(session: Session) -> SessionState:
     """Read what there is of a session."""
     state = SessionState(session)
-    for row in session.exchanges.order_by("pk").defer("request_headers", "response_headers", "patches"):
-        row.session = session
-        if row.leaf:
-            state.leaves[bytes(row.leaf)] = row
-        state.written.update(bytes(key) for key in (row.system, row.tools, row.recipe) if key)
+    for key, leaf, *parts in session.exchanges.order_by("pk").values_list("pk", "leaf", "system", "tools", "recipe"):
+        if leaf:
+            state.leaves[bytes(leaf)] = Exchange(pk=key)
+        state.written.update(bytes(part) for part in parts if part)
     for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
         call.exchange.session = session
         state.pending[call.call_id] = call

@@ -27,10 +27,11 @@ def provider() -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture
-def upstream(provider: FakeUpstream) -> FakeUpstream:
+def upstream(provider: FakeUpstream) -> Iterator[FakeUpstream]:
     """The fake provider, with nothing left of the test before."""
     provider.reset()
-    return provider
+    yield provider
+    assert not provider.errors, "a script of the test itself failed"
 
 
 @pytest.fixture(scope="session")

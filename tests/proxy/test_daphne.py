@@ -29,7 +29,11 @@ def test_a_large_body_is_written_to_no_file(server, upstream):
         files = [file.path for file in web.open_files() if "/tmp" in file.path and "(deleted)" in file.path]
         assert not files
         targets = [os.readlink(f"/proc/{web.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{web.pid}/fd")]
-        assert not [target for target in targets if "/tmp/" in target and ".lunaroute" not in target and "output.log" not in target]
+        assert not [
+            target
+            for target in targets
+            if "/tmp/" in target and ".lunaroute" not in target and "output.log" not in target
+        ]
         gate.open()
         client.send(b"x" * 600_000)
         assert client.answer().status == 200
@@ -59,7 +63,9 @@ def test_an_own_request_in_pieces(raw):
 
 def test_a_form_of_an_own_page_still_works(raw):
     body = b"username=a&password=b"
-    answer = raw.request(target=b"/admin/login/", body=body, headers=b"content-type: application/x-www-form-urlencoded\r\n")
+    answer = raw.request(
+        target=b"/admin/login/", body=body, headers=b"content-type: application/x-www-form-urlencoded\r\n"
+    )
     assert answer.status == 403  # Django has read the form, and misses its CSRF token
 
 

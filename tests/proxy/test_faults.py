@@ -52,7 +52,9 @@ def test_a_client_that_leaves_in_the_middle_cancels_and_is_recorded_so(server, u
     async def script(exchange):
         await exchange.read_body()
         await exchange.start_stream()
-        await exchange.chunk(b'event: message_start\ndata: {"type":"message_start","message":{"id":"left","model":"m"}}\n\n')
+        await exchange.chunk(
+            b'event: message_start\ndata: {"type":"message_start","message":{"id":"left","model":"m"}}\n\n'
+        )
         await exchange.reader.read()
         exchange.upstream.lost.set()
         exchange.keep = False
@@ -85,7 +87,9 @@ def test_a_client_that_leaves_while_sending_cancels(server, upstream):
 @pytest.mark.parametrize(("path", "dialect"), SHAPES)
 def test_a_provider_that_refuses_is_a_502(start, path, dialect):
     server = start(
-        upstream_url=f"http://127.0.0.1:{free_port()}", LUNAROUTE_ANTHROPIC_MAX_RETRIES="1", LUNAROUTE_OPENAI_MAX_RETRIES="1"
+        upstream_url=f"http://127.0.0.1:{free_port()}",
+        LUNAROUTE_ANTHROPIC_MAX_RETRIES="1",
+        LUNAROUTE_OPENAI_MAX_RETRIES="1",
     )
     with RawClient(server.port) as client:
         assert_error(client.request(target=path), dialect, 502, dialect, "connection refused")

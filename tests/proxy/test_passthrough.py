@@ -34,7 +34,9 @@ def test_a_path_without_version_gets_the_base_urls(raw, upstream):
 
 
 def test_end_to_end_headers_pass_with_their_case_and_order_and_underscores(raw, upstream):
-    raw.request(headers=b"session_id: abc\r\nX-Twice: 1\r\nx-twice: 2\r\nX-Empty:\r\nAccept-Encoding: br, gzip\r\nAuthorization: Bearer k\r\n")
+    raw.request(
+        headers=b"session_id: abc\r\nX-Twice: 1\r\nx-twice: 2\r\nX-Empty:\r\nAccept-Encoding: br, gzip\r\nAuthorization: Bearer k\r\n"
+    )
     headers = upstream.requests[-1].headers
     assert (b"session_id", b"abc") in headers
     assert [h for h in headers if h[0].lower() == b"x-twice"] == [(b"X-Twice", b"1"), (b"x-twice", b"2")]
@@ -44,7 +46,9 @@ def test_end_to_end_headers_pass_with_their_case_and_order_and_underscores(raw, 
 
 
 def test_hop_by_hop_headers_and_what_connection_names_stay(raw, upstream):
-    raw.request(headers=b"Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\n")
+    raw.request(
+        headers=b"Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\n"
+    )
     names = [name.lower() for name, _ in upstream.requests[-1].headers]
     assert not {b"x-mine", b"keep-alive", b"te", b"proxy-authorization", b"connection"} & set(names)
 
@@ -88,12 +92,23 @@ def test_a_compressed_answer_stays_as_it_is(raw, upstream, coding, encode):
 def test_an_answers_headers_pass_repeated_ones_too(raw, upstream):
     async def script(exchange):
         await exchange.read_body()
-        await exchange.answer(429, b"{}", ("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("X_Under", "1"), ("Retry-After", "7"), reason="Slow Down")
+        await exchange.answer(
+            429,
+            b"{}",
+            ("Set-Cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("X_Under", "1"),
+            ("Retry-After", "7"),
+            reason="Slow Down",
+        )
 
     upstream.script(script)
     answer = raw.request()
     assert answer.head.startswith(b"HTTP/1.1 429 Slow Down\r\n")
-    assert [h for h in answer.headers if h[0].lower() == b"set-cookie"] == [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    assert [h for h in answer.headers if h[0].lower() == b"set-cookie"] == [
+        (b"Set-Cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+    ]
     assert (b"X_Under", b"1") in answer.headers
     assert (b"Retry-After", b"7") in answer.headers
 

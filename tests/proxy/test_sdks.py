@@ -110,7 +110,11 @@ def test_openai_chat_stream_with_a_tool(gpt):
         model="gpt-5", messages=ASK, tools=[FUNCTION], stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
-    arguments = "".join(c.choices[0].delta.tool_calls[0].function.arguments for c in chunks if c.choices and c.choices[0].delta.tool_calls)
+    arguments = "".join(
+        c.choices[0].delta.tool_calls[0].function.arguments
+        for c in chunks
+        if c.choices and c.choices[0].delta.tool_calls
+    )
     assert arguments == '{"city": "Z\\u00fcrich"}'
     assert chunks[-1].usage.total_tokens == 1207
 
@@ -146,7 +150,9 @@ def test_openai_errors_and_retries(gpt, upstream):
         if len(exchange.upstream.requests) < 3:
             await exchange.json({"error": {"message": "slow", "type": "rate"}}, 429, ("retry-after-ms", "1"))
         else:
-            await exchange.json({"error": {"message": "never", "type": "invalid_request_error", "param": "model", "code": "x"}}, 400)
+            await exchange.json(
+                {"error": {"message": "never", "type": "invalid_request_error", "param": "model", "code": "x"}}, 400
+            )
 
     upstream.script(script)
     with pytest.raises(openai.BadRequestError, match="never") as caught:

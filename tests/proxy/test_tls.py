@@ -126,7 +126,9 @@ def test_no_proxy_is_honoured(start, tls_provider, authority, tmp_path):
 def test_a_proxy_that_refuses_is_a_502_that_says_so(start):
     proxy = ForwardProxy(refuse=True)
     server = start(
-        upstream_url="https://api.example.com", HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}", LUNAROUTE_ANTHROPIC_MAX_RETRIES="0"
+        upstream_url="https://api.example.com",
+        HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
+        LUNAROUTE_ANTHROPIC_MAX_RETRIES="0",
     )
     with RawClient(server.port) as client:
         answer = client.request()

@@ -6,6 +6,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests.support.frames import TEXT, accept, frame, read_frame
 from tests.support.server import eventually
 
 SESSION = "0199a213-81c0-7800-8aa1-bbab2a035a53"
@@ -23,7 +24,9 @@ def ask(socket, text: str, **fields) -> list[dict]:
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
 def test_messages_pass_both_ways(server, upstream, path):
-    with connect(f"ws://127.0.0.1:{server.port}{path}", additional_headers={"session_id": SESSION}, proxy=None) as socket:
+    with connect(
+        f"ws://127.0.0.1:{server.port}{path}", additional_headers={"session_id": SESSION}, proxy=None
+    ) as socket:
         assert ask(socket, "hello")[-1]["response"]["output"][-1]["content"][0]["text"] == "You said: hello"
         assert upstream.requests[-1].header("session_id") == SESSION
         assert len(ask(socket, "x" * 200_000)) > 5
@@ -31,12 +34,18 @@ def test_messages_pass_both_ways(server, upstream, path):
 
 def test_each_request_is_an_exchange_of_its_session(start, upstream):
     server = start()
-    with connect(f"ws://127.0.0.1:{server.port}/v1/responses", additional_headers={"session_id": SESSION}, proxy=None) as socket:
+    with connect(
+        f"ws://127.0.0.1:{server.port}/v1/responses", additional_headers={"session_id": SESSION}, proxy=None
+    ) as socket:
         first = ask(socket, 'use the tool shell with {"cmd": "ls"}', tools=[{"type": "function", "name": "shell"}])
         response = first[-1]["response"]
         call = response["output"][-1]
         result = {"type": "function_call_output", "call_id": call["call_id"], "output": "README.md"}
-        socket.send(json.dumps({"type": "response.create", "model": "gpt-5", "input": [result], "previous_response_id": response["id"]}))
+        socket.send(
+            json.dumps(
+                {"type": "response.create", "model": "gpt-5", "input": [result], "previous_response_id": response["id"]}
+            )
+        )
         while json.loads(socket.recv(timeout=10))["type"] != "response.completed":
             pass
         server.wait_recorded(2)  # while the connection is still open
@@ -63,23 +72,10 @@ def test_a_refused_upgrade_passes_and_is_recorded(start, upstream):
 
 def test_a_connection_that_breaks_leaves_a_broken_exchange(start, upstream):
     async def script(exchange):
-        exchange.upstream.script(None)
-        await websocket_that_breaks(exchange)
-
-    async def websocket_that_breaks(exchange):
-        import base64
-        import hashlib
-
-        from tests.support.upstream import WEBSOCKET_GUID, frame, read_frame
-
-        accept = base64.b64encode(hashlib.sha1(exchange.request.header("sec-websocket-key").encode() + WEBSOCKET_GUID).digest())
-        await exchange.send(
-            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: " + accept + b"\r\n\r\n"
-        )
+        await accept(exchange)
         await read_frame(exchange.reader)
         event = {"type": "response.created", "response": {"id": "resp_broken", "model": "gpt-5"}}
-        await exchange.send(frame(1, json.dumps(event).encode()))
-        exchange.keep = False
+        await exchange.send(frame(TEXT, json.dumps(event).encode()))
 
     server = start()
     upstream.script(script)

@@ -72,14 +72,15 @@ class RunningServer:
     def children(self) -> dict[str, psutil.Process]:
         """The processes of the tree by what they do: supervisor, then web and recorder in the order they started."""
         supervisor = psutil.Process(self.process.pid)
-        found = {"supervisor": supervisor}
+        found, others = {"supervisor": supervisor}, []
         for child in supervisor.children():
-            for connection in child.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    found["web"] = child
-        others = [child for child in supervisor.children() if child != found.get("web")]
+            try:
+                listens = any(c.status == psutil.CONN_LISTEN for c in child.net_connections("tcp"))
+                others.append((child.create_time(), child)) if not listens else found.update(web=child)
+            except (psutil.NoSuchProcess, FileNotFoundError):
+                continue  # it has just ended
         if others:
-            found["recorder"] = min(others, key=lambda child: child.create_time())
+            found["recorder"] = min(others, key=lambda pair: pair[0])[1]
         return found
 
     def rows(self, query: str, *parameters: object) -> list[tuple]:
