@@ -24,6 +24,8 @@ logger = logging.getLogger("lunaroute.recorder")
 # Seconds between attempts while nothing can be written, and that the end may wait for that.
 RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
+# Seconds in which what belongs together comes together.
+GATHER = 0.005
 
 
 class Line:
@@ -88,6 +90,7 @@ class Recorder:
         self._events: list[Event] = []
         self._acks: list[tuple[Line, int]] = []
         self._due: float | None = None
+        self._flushed_at = 0.0
         self._stopping = False
         self._paused_since: float | None = None
 
@@ -143,12 +146,13 @@ class Recorder:
             self._schedule()
 
     def _schedule(self) -> None:
+        # After a pause at once, under load once in `batch_seconds`.
         if self._due is None:
-            self._due = time.monotonic() + self._batch_seconds
+            self._due = max(time.monotonic() + GATHER, self._flushed_at + self._batch_seconds)
 
     def _flush(self) -> bool:
         """Write what has been collected, however long that takes, and acknowledge it. False if it was given up."""
-        self._due = None
+        self._due, self._flushed_at = None, time.monotonic()
         events, self._events = self._events, []
         acks, self._acks = self._acks, []
         while events:
@@ -215,7 +219,7 @@ def run(control: socket.socket, first: bool = True) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the supervisor says when it is over
     with suppress(OSError):
-        os.nice(10)
+        os.nice(5)  # streams come first
     config = settings.LUNAROUTE
     recording = config.session_recording
     identity = f"{socket.gethostname()}:{config.home}"

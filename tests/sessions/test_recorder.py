@@ -62,7 +62,7 @@ class Load:
                 connection.request("POST", "/v1/messages", json.dumps({"model": "m", "n": name}), {"session_id": f"load-{number}"})
                 connection.getresponse().read()
                 self.answered[name] = time.monotonic()
-                time.sleep(0.03)  # some 400 requests a second, beside which the recorder keeps up on two processors
+                time.sleep(0.05)  # some 300 requests a second, beside which the recorder keeps up on two processors
         except OSError:
             pass
 

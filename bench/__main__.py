@@ -1,0 +1,183 @@
+"""`make bench`: LunaRoute beside nginx's proxy_pass and the bare upstream, in one run. `ARGS=--quick` for a look."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from statistics import median
+
+import psutil
+
+from bench.clients import connect, latencies, percentile, request, stream_delays, throughput
+from bench.servers import lunaroute, nginx, settle
+from tests.support.server import free_port
+
+
+def spread(values: list[float], unit: str = "", digits: int = 2) -> str:
+    """The median of rounds, and from where to where they went."""
+    return f"{median(values):.{digits}f}{unit} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def line(what: str, *cells: str) -> None:
+    print("| " + " | ".join([what, *cells]) + " |", flush=True)
+
+
+def table(*heads: str) -> None:
+    print()
+    line(*heads)
+    line(*["---"] * len(heads))
+
+
+def bench_latency(ports: dict[str, int], size: int, count: int, rounds: int) -> None:
+    """p50, p95, p99 and the ratio of medians to nginx's, one connection."""
+    table(f"{size // 1000} KB request, one connection, ms", "p50", "p95", "p99", "p50 against nginx", "added p95", "added p99")
+    runs = [latencies(ports, size, count) for _ in range(rounds)]
+    for name in ports:
+        at = {p: [percentile(run[name], p) for run in runs] for p in (50, 95, 99)}
+        ratio = [percentile(run[name], 50) / percentile(run["nginx"], 50) for run in runs]
+        added = {p: [percentile(run[name], p) - percentile(run["upstream"], p) for run in runs] for p in (95, 99)}
+        line(
+            name, *(spread(at[p], digits=3) for p in (50, 95, 99)), spread(ratio, "×"), *(spread(added[p], digits=3) for p in (95, 99))
+        )
+
+
+def bench_throughput(ports: dict[str, int], seconds: float, rounds: int) -> None:
+    """Requests a second with 20 KB requests."""
+    table("20 KB requests a second", "1 connection", "16", "64")
+    for name, port in ports.items():
+        cells = [[throughput(port, n, seconds) for _ in range(rounds)] for n in (1, 16, 64)]
+        line(name, *(spread(values, digits=0) for values in cells))
+
+
+def bench_streams(ports: dict[str, int], rounds: int) -> None:
+    """Delay of events from upstream to client."""
+    table("stream of 500 events", "median delay, ms", "added", "p99", "longest", "64 streams: p99", "64 streams: longest")
+    direct = 0.0
+    for name, port in ports.items():
+        runs = [stream_delays(port, 1)[0] for _ in range(rounds)]
+        many = [delay for stream in stream_delays(port, 64) for delay in stream]
+        middle = median(median(run) for run in runs)
+        direct = direct or middle
+        line(
+            name, spread([median(run) for run in runs], digits=3), f"{middle - direct:.3f}",
+            spread([percentile(run, 99) for run in runs], digits=2), spread([max(run) for run in runs]),
+            f"{percentile(many, 99):.2f}", f"{max(many):.1f}",
+        )  # fmt: skip
+
+
+def bench_large_bodies(port: int, server, count: int, rounds: int) -> None:
+    """p99 of small requests, alone and while the recorder digests 5 MB bodies."""
+    table("20 KB requests, ms", "p50", "p99")
+    big = request(5_000_000)
+    alone, beside = [], []
+    for _ in range(rounds):
+        alone.append(latencies({"it": port}, 20_000, count)["it"])
+        settle(server)
+        sock = connect(port)
+        for _ in range(4):
+            sock.sendall(big)
+            sock.recv(65536)
+        beside.append(latencies({"it": port}, 20_000, count // 4)["it"])  # digestion has begun as the bodies were in
+        sock.close()
+        settle(server)
+    for name, runs in (("alone", alone), ("while the recorder chews four bodies of 5 MB", beside)):
+        line(name, *(spread([percentile(run, p) for run in runs], digits=3) for p in (50, 99)))
+
+
+def bench_resources(server, port: int) -> None:
+    """Memory and processor time of the tree."""
+    time.sleep(2)
+    tree = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+    names = {child.pid: name for name, child in server.children().items()}
+    table("process", "PSS, MB", "private, MB")
+    total = 0.0
+    for process in tree:
+        memory = process.memory_full_info()
+        total += memory.pss / 1e6
+        line(names.get(process.pid, "worker"), f"{memory.pss / 1e6:.1f}", f"{memory.uss / 1e6:.1f}")
+    line("the tree", f"{total:.1f}", "")
+
+    def used(processes: list[psutil.Process]) -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+    web = [server.children()["web"]]
+    before, seconds = used(tree), 10
+    time.sleep(seconds)
+    idle = (used(tree) - before) / seconds * 100
+    sock, data = connect(port), request(20_000)
+    before_web, before, began = used(web), used(tree), time.perf_counter()
+    for number in range(100 * seconds):
+        sock.sendall(data)
+        sock.recv(65536)
+        time.sleep(max(began + (number + 1) / 100 - time.perf_counter(), 0))
+    took = time.perf_counter() - began
+    table("processor time", "idle, the tree", "100 requests a second: web", "the tree")
+    line("share of one", f"{idle:.2f} %", f"{(used(web) - before_web) / took * 100:.1f} %", f"{(used(tree) - before) / took * 100:.1f} %")
+
+
+def bench_storage(port: int, server) -> None:
+    """Bytes on disk after a session of 100 turns, against its last request."""
+    tools = [{"name": f"tool{n}", "description": f"does thing number {n} " * 20, "input_schema": {"type": "object"}} for n in range(16)]
+    messages: list[dict] = []
+    sock = connect(port)
+    before = _stored(server)
+    for turn in range(100):
+        text = "\n".join(f"{turn}:{row} some line of code, number {row * turn}" for row in range(25))
+        messages.append({"role": "user", "content": f"turn {turn}\n{text}"})
+        body = {"model": "claude-sonnet-4-5", "system": "You are a coding assistant. " * 300, "tools": tools, "messages": messages}
+        data = json.dumps(body, separators=(",", ":")).encode()
+        head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nsession_id: bench-storage\r\nContent-Length: {len(data)}\r\n\r\n"
+        sock.sendall(head.encode() + data)
+        sock.recv(65536)
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}: " + text[:600]}]})
+    settle(server)
+    stored = _stored(server)
+    table("session of 100 turns", "last request, KB", "database, KB", "JSONL, KB", "all, against the last request")
+    database, files = (after - start for after, start in zip(stored, before, strict=True))
+    line("bytes on disk", f"{len(data) / 1e3:.0f}", f"{database / 1e3:.0f}", f"{files / 1e3:.0f}", f"{(database + files) / len(data):.2f}×")
+
+
+def _stored(server) -> tuple[int, int]:
+    import sqlite3
+
+    connection = sqlite3.connect(server.home / "db.sqlite3", timeout=10)
+    connection.execute("pragma wal_checkpoint(truncate)")
+    pages = connection.execute("select (select * from pragma_page_count) * (select * from pragma_page_size)").fetchone()[0]
+    connection.close()
+    return pages, sum(path.stat().st_size for path in (server.home / "sessions").glob("*/*"))
+
+
+def main() -> None:
+    """Measure all of it."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round")
+    quick = parser.parse_args().quick
+    count, rounds, seconds = (300, 1, 1.0) if quick else (2000, 5, 3.0)
+    streams_port = free_port()
+    streams = subprocess.Popen([sys.executable, "-m", "bench.streams", str(streams_port)])
+    try:
+        with (
+            nginx(streams_port) as (upstream, proxy),
+            lunaroute(upstream, streams_port, LUNAROUTE_ENABLE_SESSION_RECORDING="false") as off,
+            lunaroute(upstream, streams_port) as on,
+        ):
+            ports = {"upstream": upstream, "nginx": proxy, "lunaroute": off.port, "lunaroute, recording": on.port}
+            table("start to a served /healthz", "s")
+            line("with recording", f"{on.started_in:.2f}")
+            bench_resources(on, on.port)
+            bench_storage(on.port, on)
+            bench_latency(ports, 20_000, count, rounds)
+            settle(on)
+            bench_latency(ports, 500_000, count // 5, rounds)
+            settle(on)
+            bench_streams({**ports, "upstream": streams_port}, rounds)
+            settle(on)
+            bench_large_bodies(on.port, on, count, rounds)
+            bench_throughput(ports, seconds, rounds)
+    finally:
+        streams.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Clients that cost little themselves: bare sockets, prepared bytes."""
+
+import select
+import socket
+import threading
+import time
+from statistics import median, quantiles
+
+
+def request(size: int, target: str = "/v1/messages", head: str = "") -> bytes:
+    """A request of `size` bytes of JSON body."""
+    start, end = b'{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"', b'"}]}'
+    body = start + b"x" * (size - len(start) - len(end)) + end
+    lines = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+    return lines.encode() + body
+
+
+def connect(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def answer_size(sock: socket.socket, data: bytes) -> int:
+    """The bytes of an answer, which are the same each time (a Date header has one length)."""
+    sock.sendall(data)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += sock.recv(65536)
+    head, _, body = head.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    assert head.startswith(b"HTTP/1.1 200"), head
+    while len(body) < length:
+        body += sock.recv(65536)
+    return len(head) + 4 + length
+
+
+def latencies(ports: dict[str, int], size: int, count: int, block: int = 25) -> dict[str, list[float]]:
+    """Milliseconds of `count` requests to each port on one connection each, in turns of `block`."""
+    data = request(size)
+    sockets = {name: connect(port) for name, port in ports.items()}
+    sizes = {name: answer_size(sock, data) for name, sock in sockets.items()}
+    found: dict[str, list[float]] = {name: [] for name in ports}
+    for _ in range(count // block):
+        for name, sock in sockets.items():
+            for _ in range(block):
+                began = time.perf_counter()
+                sock.sendall(data)
+                left = sizes[name]
+                while left:
+                    left -= len(sock.recv(65536))
+                found[name].append((time.perf_counter() - began) * 1e3)
+    for sock in sockets.values():
+        sock.close()
+    return found
+
+
+def throughput(port: int, connections: int, seconds: float, size: int = 20_000) -> float:
+    """Requests a second over `connections`, each with one request under way."""
+    data = request(size)
+    sockets = {}
+    poll = select.epoll()
+    for _ in range(connections):
+        sock = connect(port)
+        length = answer_size(sock, data)
+        sock.setblocking(False)
+        sockets[sock.fileno()] = [sock, length]
+        poll.register(sock.fileno(), select.EPOLLIN)
+    done, began = 0, time.perf_counter()
+    for sock, _ in sockets.values():
+        sock.send(data)
+    while (now := time.perf_counter()) - began < seconds:
+        for descriptor, _ in poll.poll(1):
+            entry = sockets[descriptor]
+            received = entry[0].recv(65536)
+            if not received:
+                raise ConnectionError("a connection was closed under load")
+            entry[1] -= len(received)
+            if entry[1] == 0:
+                entry[1] = length
+                done += 1
+                entry[0].send(data)
+    for sock, _ in sockets.values():
+        sock.close()
+    return done / (now - began)
+
+
+def stream_delays(port: int, streams: int) -> list[list[float]]:
+    """Milliseconds from the sending of each event to its arrival, for `streams` streams at once."""
+    found: list[list[float]] = [[] for _ in range(streams)]
+
+    def read(number: int) -> None:
+        sock = connect(port)
+        sock.sendall(request(2000, "/v1/responses"))
+        rest = b""
+        while b"data: end" not in rest:
+            data = sock.recv(65536)
+            now = time.monotonic_ns()
+            if not data:
+                raise ConnectionError("a stream broke off")
+            *lines, rest = (rest + data).split(b"\n")
+            found[number] += [(now - int(line[6:])) / 1e6 for line in lines if line.startswith(b"data: ") and line[6:7].isdigit()]
+            rest = b"data: end" if any(line.startswith(b"data: end") for line in lines) else rest
+        sock.close()
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(streams)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return median(values) if percent == 50 else quantiles(values, n=100)[percent - 1]
