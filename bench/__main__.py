@@ -69,7 +69,7 @@ def bench_streams(ports: dict[str, int], rounds: int) -> None:
 def bench_large_bodies(port: int, server, count: int, rounds: int) -> None:
     """p99 of small requests, alone and while the recorder digests 5 MB bodies."""
     table("20 KB requests, ms", "p50", "p99")
-    big = request(5_000_000)
+    big = request(5_000_000, "/v1/messages/whole")
     alone, beside = [], []
     for _ in range(rounds):
         alone.append(latencies({"it": port}, 20_000, count)["it"])
@@ -105,7 +105,7 @@ def bench_resources(server, port: int) -> None:
     before, seconds = used(tree), 10
     time.sleep(seconds)
     idle = (used(tree) - before) / seconds * 100
-    sock, data = connect(port), request(20_000)
+    sock, data = connect(port), request(20_000, head="session_id: bench\r\n")
     before_web, before, began = used(web), used(tree), time.perf_counter()
     for number in range(100 * seconds):
         sock.sendall(data)

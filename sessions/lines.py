@@ -11,7 +11,7 @@ from sessions.dialects.facts import RequestFacts, ResponseFacts
 from sessions.digest import Live
 from sessions.jsonl import line
 from sessions.models import Exchange, ToolCall
-from sessions.split import PARTS, Parts
+from sessions.split import PARTS, WRAPPED, Parts
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -74,8 +74,11 @@ def _request_json(live: Live, parts: Parts, messages_from: int, new_parts: dict[
     }
     if "template" in new_parts:
         members["template"] = _readable(msgspec.msgpack.decode(new_parts["template"]))
-    if parts.patches:
-        members["patches"] = _readable(parts.patches)
+    wrapped = [number for number, offset, _ in parts.patches if offset == WRAPPED]
+    if wrapped:
+        members["wrapped"] = wrapped
+    if len(wrapped) < len(parts.patches):
+        members["patches"] = _readable([patch for patch in parts.patches if patch[1] != WRAPPED])
     return members
 
 
