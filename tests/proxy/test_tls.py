@@ -1,136 +1,110 @@
-"""Providers over TLS, and through a proxy of the environment."""
+"""Providers over TLS."""
 
-import base64
-import socket
-import ssl
-import threading
+import datetime
 
 import pytest
-import trustme
 
-from tests.support.raw import RawClient
+from tests.proxy.conftest import serve_tls
+from tests.support.raw import RawClient, assert_error
+from tests.support.server import start_server
 from tests.support.upstream import FakeUpstream
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def secure(tls_of_session, bundle, tmp_path_factory):
+    """A server in front of `tls_provider`."""
+    server = start_server(tmp_path_factory.mktemp("secure"), tls_of_session.url, SSL_CERT_FILE=str(bundle))
+    yield server
+    server.stop()
 
 
-@pytest.fixture(scope="module")
-def tls_provider(authority):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    provider = FakeUpstream(tls=context).start()
-    yield provider
-    provider.stop()
+def test_a_provider_over_tls_is_trusted_by_the_systems_certificates(secure, tls_provider):
+    tls_provider.script("echo")
+    with RawClient(secure.port) as client:
+        assert client.request(body=b"{}").body == b"{}"
+        assert client.request(body=b"x" * 3_000_000).body == b"x" * 3_000_000
 
 
-def test_a_provider_over_tls_is_trusted_by_the_systems_certificates(start, tls_provider, authority, tmp_path):
-    bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(bundle)
-    server = start(upstream_url=tls_provider.url, SSL_CERT_FILE=str(bundle))
-    with RawClient(server.port) as client:
-        assert client.request().status == 200
-        assert client.request(body=b"x" * 3_000_000).status == 400
+def test_a_connection_that_the_provider_closed_between_requests_is_no_error(secure, tls_provider):
+    with RawClient(secure.port) as client:
+        for _ in range(20):
+            assert client.request().status == 200
+            tls_provider.close_idle()
+
+
+def test_chunks_pass_as_they_come(secure, tls_provider):
+    gate = tls_provider.event()
+
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.start_stream()
+        await exchange.chunk(b"data: 1\n\n")
+        await gate.wait()
+        await exchange.end_stream()
+
+    tls_provider.script(script)
+    with RawClient(secure.port) as client:
+        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        assert client.head().status == 200
+        assert client.chunk() == b"data: 1\n\n"
+        gate.open()
+        assert client.chunk() == b""
+
+
+def test_a_client_that_leaves_cancels(secure, tls_provider):
+    tls_provider.script("stall")
+    client = RawClient(secure.port)
+    client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+    client.head()
+    client.close()
+    assert tls_provider.lost.wait(1)
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 100", b"transfer-encoding: chunked"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_an_answer_that_breaks_off_never_looks_complete(secure, tls_provider, framing, how):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n4\r\nhalf\r\n")
+        exchange.keep = False
+        if how == "reset":
+            exchange.reset()
+
+    tls_provider.script(script)
+    with RawClient(secure.port) as client:
+        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        answer = client.rest()
+    # Reset at once, the provider may not even have begun to answer.
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert len(answer.partition(b"\r\n\r\n")[2]) < 100 or answer.startswith(b"HTTP/1.1 502")
 
 
 def test_a_certificate_that_nobody_vouches_for_is_a_502(start, tls_provider):
-    server = start(upstream_url=tls_provider.url)
+    server = start(upstream_url=tls_provider.url, LUNAROUTE_ENABLE_SESSION_RECORDING="false")
     with RawClient(server.port) as client:
         answer = client.request()
-    assert answer.status == 502
-    assert "TLS" in answer.json["error"]["message"]
+    assert_error(answer, "anthropic", 502, "anthropic", "TLS")
     assert "self-signed" in answer.json["error"]["message"] or "issuer" in answer.json["error"]["message"]
 
 
-class ForwardProxy:
-    """A forward proxy: CONNECT for https, absolute targets for http."""
-
-    def __init__(self, refuse: bool = False) -> None:
-        self.heads: list[bytes] = []
-        self._refuse = refuse
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += client.recv(65536)
-        self.heads.append(head)
-        if self._refuse:
-            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-            client.close()
-            return
-        method, target = head.split(b" ")[:2]
-        authority = target if method == b"CONNECT" else target.split(b"/")[2]
-        host, _, port = authority.partition(b":")
-        server = socket.create_connection((host, int(port)))
-        if method == b"CONNECT":
-            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:
-            server.sendall(head.replace(b"http://" + authority, b"", 1))
-        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-        self._pump(client, server)
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
-def test_https_goes_through_the_environments_proxy(start, tls_provider, authority, tmp_path):
-    bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(bundle)
-    proxy = ForwardProxy()
-    url = f"https://localhost:{tls_provider.port}"
-    address = f"http://user:p%40ss@127.0.0.1:{proxy.port}"
-    server = start(upstream_url=url, SSL_CERT_FILE=str(bundle), HTTPS_PROXY=address, NO_PROXY="example.com")
+def test_a_certificate_for_another_name_is_a_502(start, authority, bundle):
+    provider = serve_tls(authority, "example.com")
+    server = start(upstream_url=provider.url, SSL_CERT_FILE=str(bundle))
     with RawClient(server.port) as client:
-        assert client.request().status == 200
-    assert proxy.heads[0].startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % tls_provider.port)
-    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in proxy.heads[0]
-    assert tls_provider.requests[-1].header("proxy-authorization") is None
+        assert_error(client.request(), "anthropic", 502, "TLS", "127.0.0.1")
+    provider.stop()
 
 
-def test_http_goes_through_the_environments_proxy(start, upstream):
-    proxy = ForwardProxy()
-    server = start(HTTP_PROXY=f"http://127.0.0.1:{proxy.port}", NO_PROXY="example.com")
+def test_a_certificate_that_has_expired_is_a_502(start, authority, bundle):
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    provider = serve_tls(authority, "127.0.0.1", not_after=yesterday)
+    server = start(upstream_url=provider.url, SSL_CERT_FILE=str(bundle))
     with RawClient(server.port) as client:
-        assert client.request(target=b"/v1/messages?x=1").status == 200
-    assert proxy.heads[0].startswith(b"POST http://127.0.0.1:%d/v1/messages?x=1 HTTP/1.1\r\n" % upstream.port)
+        assert_error(client.request(), "anthropic", 502, "TLS", "expired")
+    provider.stop()
 
 
-def test_no_proxy_is_honoured(start, tls_provider, authority, tmp_path):
-    bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(bundle)
-    proxy = ForwardProxy()
-    url = f"https://localhost:{tls_provider.port}"
-    address = f"http://127.0.0.1:{proxy.port}"
-    server = start(upstream_url=url, SSL_CERT_FILE=str(bundle), HTTPS_PROXY=address, NO_PROXY="localhost")
+def test_a_provider_that_speaks_no_tls_is_a_502(start, upstream: FakeUpstream):
+    server = start(upstream_url=upstream.url.replace("http:", "https:"), LUNAROUTE_ANTHROPIC_MAX_RETRIES="0")
     with RawClient(server.port) as client:
-        assert client.request().status == 200
-    assert not proxy.heads
-
-
-def test_a_proxy_that_refuses_is_a_502_that_says_so(start):
-    proxy = ForwardProxy(refuse=True)
-    server = start(
-        upstream_url="https://api.example.com",
-        HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
-        LUNAROUTE_ANTHROPIC_MAX_RETRIES="0",
-    )
-    with RawClient(server.port) as client:
-        answer = client.request()
-    assert answer.status == 502
-    assert "refused CONNECT" in answer.json["error"]["message"]
+        assert_error(client.request(), "anthropic", 502, "TLS")

@@ -1,14 +1,9 @@
 """Misbehaviour by name: scripts for a :class:`tests.support.upstream.FakeUpstream`."""
 
-import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.support.upstream import Exchange
-
-ESTABLISHED = 1  # Linux's name for it in tcp_info: reading the socket would empty its buffer
-
 
 async def hang(exchange: "Exchange") -> None:
     """Read the request, and never answer."""
@@ -36,19 +31,10 @@ async def close(exchange: "Exchange") -> None:
     exchange.keep = False
 
 
-async def ignore_body(exchange: "Exchange") -> None:
-    """Read no more than the head, so that buffers fill; note in `upstream.lost` when the other side has gone."""
-    exchange.keep = False
-    sock = exchange.writer.get_extra_info("socket")
-    while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED:
-        await asyncio.sleep(0.01)
-    exchange.upstream.lost.set()
-
-
 async def echo(exchange: "Exchange") -> None:
     """Answer with the request's body."""
     await exchange.read_body()
     await exchange.answer(200, exchange.request.body)
 
 
-BEHAVIOURS = {script.__name__: script for script in (hang, stall, reset, close, ignore_body, echo)}
+BEHAVIOURS = {script.__name__: script for script in (hang, stall, reset, close, echo)}

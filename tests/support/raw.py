@@ -130,3 +130,18 @@ class RawClient:
         else:
             answer.chunks = [self.rest()]
         return answer
+
+
+def assert_error(answer: Answer, dialect: str, status: int, *words: str) -> None:
+    """The answer is LunaRoute's own, in the dialect's shape, and says why."""
+    assert answer.status == status, answer
+    assert answer.header(b"x-lunaroute-error") == b"1"
+    value = answer.json
+    if dialect == "anthropic":
+        assert value["type"] == "error"
+        assert set(value["error"]) == {"type", "message"}
+    else:
+        assert set(value) == {"error"}
+        assert set(value["error"]) == {"message", "type", "param", "code"}
+    for word in words:
+        assert word in value["error"]["message"]

@@ -234,9 +234,9 @@ class FakeUpstream:
         if request.header("transfer-encoding") == "chunked":
             parts = []
             while True:
-                size = int((await reader.readline()).split(b";")[0], 16)
+                size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
                 if size == 0:
-                    while (line := await reader.readline()) != b"\r\n":
+                    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
                         request.trailers += line
                     break
                 parts.append(await reader.readexactly(size))
@@ -255,6 +255,9 @@ class Gate:
 
     async def wait(self) -> None:
         await asyncio.wait_for(self._event.wait(), 30)
+
+    def is_open(self) -> bool:
+        return self._event.is_set()
 
     def open(self) -> None:
         self._loop.call_soon_threadsafe(self._event.set)

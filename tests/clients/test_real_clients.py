@@ -1,0 +1,109 @@
+"""The real Claude Code, Codex CLI and OpenCode do a task with a tool through LunaRoute."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.site.test_docs import blocks
+from tests.support.server import RunningServer, eventually
+from tests.support.tools import client, node_path
+
+NOTES = "remember the milk"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "notes.txt").write_text(NOTES + "\n")
+    return directory
+
+
+def run(name: str, *arguments: str, project: Path, **environ: str) -> str:
+    """Run a client in `project` with an empty home; gives what it printed."""
+    home = project.parent / "client-home"
+    home.mkdir(exist_ok=True)
+    kept = {"PATH": f"{node_path()}:{os.environ['PATH']}", "HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "TERM": "dumb"}
+    done = subprocess.run(
+        [client(name), *arguments], cwd=project, env={**kept, **environ}, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=150, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def the_session(server: RunningServer, name: str) -> dict:
+    """The one session of a client in which a tool was used."""
+    (session,) = [s for s in server.json(f"/sessions?client={name}") if s["tools"]]
+    return session
+
+
+def check(server: RunningServer, name: str, tool: str) -> dict:
+    """The session has its tool call with the file's content, tokens and a cost."""
+    server.wait_recorded(2)
+    eventually(lambda: not server.rows("select 1 from exchanges where success is null"), "no exchange under way")
+    session = the_session(server, name)
+    assert session["success"], session
+    assert session["cost_usd"] > 0
+    assert [t["name"] for t in session["tools"]] == [tool]
+    (call,) = server.json(f"/sessions/{session['session_id']}/tools")
+    assert NOTES in call["result"]
+    assert call["execution_time_ms"] > 0
+    exchanges = server.json(f"/sessions/{session['session_id']}/exchanges")
+    assert session["total_tokens"] == sum(e["tokens"]["total"] for e in exchanges)
+    assert "notes.txt" in session["title"]
+    return session
+
+
+def test_claude_code(start, project):
+    server = start()
+    prompt = f'use the tool Read with {{"file_path": "{project}/notes.txt"}}'
+    output = run(
+        "claude", "-p", prompt, "--model", "claude-sonnet-4-5", "--output-format", "json", project=project,
+        ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY="sk-ant-test", CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+    )  # fmt: skip
+    told = json.loads(output)
+    session = check(server, "claude-code", "Read")
+    assert session["session_id"] == told["session_id"]
+    assert session["cost_usd"] == pytest.approx(told["total_cost_usd"])
+    usage = told["usage"]
+    assert (session["input_tokens"], session["output_tokens"]) == (usage["input_tokens"], usage["output_tokens"])
+    assert session["cache_read_tokens"] == usage["cache_read_input_tokens"]
+
+
+@pytest.mark.parametrize("websockets", [False, True], ids=["http", "websocket"])
+def test_codex(start, project, websockets):
+    server = start()
+    settings = project.parent / "client-home" / ".codex"
+    settings.mkdir(parents=True)
+    (documented,) = blocks("docs/clients.md", "toml")
+    documented = documented.replace("http://localhost:8081", server.url)
+    if not websockets:
+        documented = documented.replace("supports_websockets = true\n", "")
+    (settings / "config.toml").write_text('model = "gpt-5"\n' + documented)
+    output = run(
+        "codex", "exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", "--json",
+        'use the tool exec_command with {"cmd": "cat notes.txt"}', project=project, OPENAI_API_KEY="sk-test",
+    )  # fmt: skip
+    session = check(server, "codex", "exec_command")
+    assert session["session_id"] == re.search(r'"thread_id":"([^"]+)"', output).group(1)
+    transports = {row[0] for row in server.rows("select transport from exchanges where kind = 'model'")}
+    assert transports == ({"ws"} if websockets else {"http"})
+
+
+def test_opencode(start, project):
+    server = start()
+    (documented,) = blocks("docs/clients.md", "json")
+    settings = json.loads(documented.replace("http://localhost:8081", server.url))
+    settings |= {"autoupdate": False, "share": "disabled", "model": "anthropic/claude-sonnet-4-5", "small_model": "anthropic/claude-haiku-4-5"}
+    (project / "opencode.json").write_text(json.dumps(settings))
+    run(
+        "opencode", "run", f'use the tool read with {{"filePath":"{project}/notes.txt"}}', project=project,
+        ANTHROPIC_API_KEY="sk-ant-test", OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_AUTOUPDATE="1",
+    )  # fmt: skip
+    session = check(server, "opencode", "read")
+    assert session["session_id"].startswith("ses_")

@@ -1,0 +1,140 @@
+"""Nothing on a connection makes one message pass for two, or one's part for another's."""
+
+import json
+
+import pytest
+
+from tests.support.raw import RawClient
+
+HEAD = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\n"
+
+
+def test_connection_cannot_name_the_length_away(raw, upstream):
+    inner = b"GET /v1/smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
+    raw.request(body=inner, headers=b"Connection: content-length\r\n")
+    assert raw.request(body=b"{}").status == 200
+    assert [(r.target, r.body) for r in upstream.requests] == [(b"/v1/messages", inner), (b"/v1/messages", b"{}")]
+
+
+def test_a_trailer_of_the_answer_is_no_header(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        await exchange.send(head + b"5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n")
+
+    upstream.script(script)
+    answer = raw.request()
+    assert answer.body == b"hello"
+    assert answer.header(b"x-trailer") is None
+    assert answer.complete
+
+
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"HTTP/1.1 200", b"\r\nxx"])
+@pytest.mark.parametrize("method", [b"POST", b"HEAD"])
+def test_what_a_provider_sends_beyond_its_answer_answers_nobody(raw, upstream, extra, method):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" + b"{}" * (method == b"POST") + extra)
+        exchange.upstream.script("echo")
+
+    upstream.script(script)
+    assert raw.request(method, body=b"one").status == 200
+    assert raw.request(body=b"two").body == b"two"
+    assert raw.request(body=b"three").body == b"three"
+
+
+def test_an_answer_that_nobody_asked_for_is_not_taken(raw, upstream):
+    """Load balancers say 408 on an idle connection before they close it."""
+    gate = upstream.event()
+
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.json({})
+        await gate.wait()
+        await exchange.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await exchange.until_gone()
+
+    upstream.script(script)
+    assert raw.request().status == 200
+    gate.open()
+    assert upstream.lost.wait(5)
+    upstream.script("echo")
+    assert raw.request(body=b"two").body == b"two"
+
+
+def test_a_protocol_switch_that_nobody_asked_for_is_a_502(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nraw")
+        await exchange.until_gone()
+
+    upstream.script(script)
+    answer = raw.request()
+    assert answer.status == 502
+    assert "101" in answer.json["error"]["message"]
+
+
+def test_an_own_page_sent_ahead_never_reaches_a_provider(raw, upstream):
+    """Its first line comes with the request before it, its end after that one's answer."""
+    raw.send(HEAD + b"content-length: 2\r\n\r\n{}GET /heal")
+    assert raw.answer().status == 200
+    raw.send(b"thz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    raw.rest()
+    assert [request.target for request in upstream.requests] == [b"/v1/messages"]
+
+
+def test_a_request_that_asks_for_http_2_is_answered_as_http_1(server, upstream):
+    """Java's client offers h2c with every request to an http address."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    for framed in (
+        b"content-length: 5\r\n\r\nhello",
+        b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"content-length: 0\r\n\r\n",
+    ):
+        upstream.script("echo")
+        with RawClient(server.port) as client:
+            client.send(HEAD + offer + framed)
+            assert client.answer().body == (b"hello" if b"hello" in framed else b"")
+        assert upstream.requests[-1].header("upgrade") is None
+        assert upstream.requests[-1].header("http2-settings") is None
+
+
+def test_a_body_after_an_offer_of_http_2_may_come_late(raw, upstream):
+    upstream.script("echo")
+    raw.send(HEAD + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 10\r\n\r\n")
+    raw.send(b"hello")
+    raw.send(b"world")
+    assert raw.answer().body == b"helloworld"
+
+
+def test_a_target_in_absolute_form_is_understood(server, upstream):
+    with RawClient(server.port) as client:
+        client.request(target=b"http://localhost:%d/v1/messages?a=1" % server.port)
+        assert upstream.requests[-1].target == b"/v1/messages?a=1"
+    with RawClient(server.port) as client:
+        answer = client.request(b"GET", b"http://localhost:%d/healthz" % server.port, b"")
+        assert answer.body == b'{"status":"ok"}'
+
+
+def test_lunaroute_is_no_forward_proxy(raw, upstream):
+    raw.send(b"CONNECT api.anthropic.com:443 HTTP/1.1\r\nhost: api.anthropic.com:443\r\n\r\n")
+    answer = raw.answer()
+    assert answer.status == 400
+    assert "ANTHROPIC_BASE_URL" in answer.json["error"]["message"]
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2", b"HTTP/3"])
+def test_another_version_of_http_is_a_400(raw, upstream, version):
+    raw.send(b"POST /v1/messages %b\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}" % version)
+    assert raw.answer().status == 400
+    assert raw.rest() == b""
+    assert not upstream.requests
+
+
+def test_lunaroutes_own_error_to_a_head_request_has_no_body(raw, upstream):
+    upstream.script("close")
+    answer = raw.request(b"HEAD", b"/v1/models", b"")
+    assert answer.status == 502
+    upstream.script(None)
+    assert json.loads(raw.request().body)["type"] == "message"
