@@ -31,14 +31,25 @@ def table(*heads: str) -> None:
 
 def bench_latency(ports: dict[str, int], size: int, count: int, rounds: int) -> None:
     """p50, p95, p99 and the ratio of medians to nginx's, one connection."""
-    table(f"{size // 1000} KB request, one connection, ms", "p50", "p95", "p99", "p50 against nginx", "added p95", "added p99")
+    table(
+        f"{size // 1000} KB request, one connection, ms",
+        "p50",
+        "p95",
+        "p99",
+        "p50 against nginx",
+        "added p95",
+        "added p99",
+    )
     runs = [latencies(ports, size, count) for _ in range(rounds)]
     for name in ports:
         at = {p: [percentile(run[name], p) for run in runs] for p in (50, 95, 99)}
         ratio = [percentile(run[name], 50) / percentile(run["nginx"], 50) for run in runs]
         added = {p: [percentile(run[name], p) - percentile(run["upstream"], p) for run in runs] for p in (95, 99)}
         line(
-            name, *(spread(at[p], digits=3) for p in (50, 95, 99)), spread(ratio, "×"), *(spread(added[p], digits=3) for p in (95, 99))
+            name,
+            *(spread(at[p], digits=3) for p in (50, 95, 99)),
+            spread(ratio, "×"),
+            *(spread(added[p], digits=3) for p in (95, 99)),
         )
 
 
@@ -52,7 +63,9 @@ def bench_throughput(ports: dict[str, int], seconds: float, rounds: int) -> None
 
 def bench_streams(ports: dict[str, int], rounds: int) -> None:
     """Delay of events from upstream to client."""
-    table("stream of 500 events", "median delay, ms", "added", "p99", "longest", "64 streams: p99", "64 streams: longest")
+    table(
+        "stream of 500 events", "median delay, ms", "added", "p99", "longest", "64 streams: p99", "64 streams: longest"
+    )
     direct = 0.0
     for name, port in ports.items():
         runs = [stream_delays(port, 1)[0] for _ in range(rounds)]
@@ -113,21 +126,36 @@ def bench_resources(server, port: int) -> None:
         time.sleep(max(began + (number + 1) / 100 - time.perf_counter(), 0))
     took = time.perf_counter() - began
     table("processor time", "idle, the tree", "100 requests a second: web", "the tree")
-    line("share of one", f"{idle:.2f} %", f"{(used(web) - before_web) / took * 100:.1f} %", f"{(used(tree) - before) / took * 100:.1f} %")
+    line(
+        "share of one",
+        f"{idle:.2f} %",
+        f"{(used(web) - before_web) / took * 100:.1f} %",
+        f"{(used(tree) - before) / took * 100:.1f} %",
+    )
 
 
 def bench_storage(port: int, server) -> None:
     """Bytes on disk after a session of 100 turns, against its last request."""
-    tools = [{"name": f"tool{n}", "description": f"does thing number {n} " * 20, "input_schema": {"type": "object"}} for n in range(16)]
+    tools = [
+        {"name": f"tool{n}", "description": f"does thing number {n} " * 20, "input_schema": {"type": "object"}}
+        for n in range(16)
+    ]
     messages: list[dict] = []
     sock = connect(port)
     before = _stored(server)
     for turn in range(100):
         text = "\n".join(f"{turn}:{row} some line of code, number {row * turn}" for row in range(25))
         messages.append({"role": "user", "content": f"turn {turn}\n{text}"})
-        body = {"model": "claude-sonnet-4-5", "system": "You are a coding assistant. " * 300, "tools": tools, "messages": messages}
+        body = {
+            "model": "claude-sonnet-4-5",
+            "system": "You are a coding assistant. " * 300,
+            "tools": tools,
+            "messages": messages,
+        }
         data = json.dumps(body, separators=(",", ":")).encode()
-        head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nsession_id: bench-storage\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = (
+            f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nsession_id: bench-storage\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
         sock.sendall(head.encode() + data)
         sock.recv(65536)
         messages.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}: " + text[:600]}]})
@@ -135,7 +163,13 @@ def bench_storage(port: int, server) -> None:
     stored = _stored(server)
     table("session of 100 turns", "last request, KB", "database, KB", "JSONL, KB", "all, against the last request")
     database, files = (after - start for after, start in zip(stored, before, strict=True))
-    line("bytes on disk", f"{len(data) / 1e3:.0f}", f"{database / 1e3:.0f}", f"{files / 1e3:.0f}", f"{(database + files) / len(data):.2f}×")
+    line(
+        "bytes on disk",
+        f"{len(data) / 1e3:.0f}",
+        f"{database / 1e3:.0f}",
+        f"{files / 1e3:.0f}",
+        f"{(database + files) / len(data):.2f}×",
+    )
 
 
 def _stored(server) -> tuple[int, int]:
@@ -143,7 +177,9 @@ def _stored(server) -> tuple[int, int]:
 
     connection = sqlite3.connect(server.home / "db.sqlite3", timeout=10)
     connection.execute("pragma wal_checkpoint(truncate)")
-    pages = connection.execute("select (select * from pragma_page_count) * (select * from pragma_page_size)").fetchone()[0]
+    pages = connection.execute(
+        "select (select * from pragma_page_count) * (select * from pragma_page_size)"
+    ).fetchone()[0]
     connection.close()
     return pages, sum(path.stat().st_size for path in (server.home / "sessions").glob("*/*"))
 

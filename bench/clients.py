@@ -11,8 +11,8 @@ def request(size: int, target: str = "/v1/messages", head: str = "") -> bytes:
     """A request of `size` bytes of JSON body."""
     start, end = b'{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"', b'"}]}'
     body = start + b"x" * (size - len(start) - len(end)) + end
-    lines = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}Content-Length: {len(body)}\r\n\r\n"
-    return lines.encode() + body
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"POST {target} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode() + body
 
 
 def connect(port: int) -> socket.socket:
@@ -28,7 +28,9 @@ def answer_size(sock: socket.socket, data: bytes) -> int:
     while b"\r\n\r\n" not in head:
         head += sock.recv(65536)
     head, _, body = head.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
     assert head.startswith(b"HTTP/1.1 200"), head
     while len(body) < length:
         body += sock.recv(65536)
@@ -99,7 +101,9 @@ def stream_delays(port: int, streams: int) -> list[list[float]]:
             if not data:
                 raise ConnectionError("a stream broke off")
             *lines, rest = (rest + data).split(b"\n")
-            found[number] += [(now - int(line[6:])) / 1e6 for line in lines if line.startswith(b"data: ") and line[6:7].isdigit()]
+            found[number] += [
+                (now - int(line[6:])) / 1e6 for line in lines if line.startswith(b"data: ") and line[6:7].isdigit()
+            ]
             rest = b"data: end" if any(line.startswith(b"data: end") for line in lines) else rest
         sock.close()
 

@@ -25,7 +25,7 @@ http {{
   uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
   upstream fast {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 100000000; }}
   upstream streams {{ server 127.0.0.1:{streams}; keepalive 128; }}
-  server {{ listen 127.0.0.1:{upstream} backlog=1024; 
+  server {{ listen 127.0.0.1:{upstream} backlog=1024;
     location / {{ default_type application/json; return 200 '{answer}'; }}
     location /v1/messages/whole {{ proxy_pass http://fast/; }} }}  # answers when it has read all
   server {{ listen 127.0.0.1:{proxy} backlog=1024; proxy_http_version 1.1; proxy_set_header Connection "";

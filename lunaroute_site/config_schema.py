@@ -131,7 +131,9 @@ class SqliteWriter(Section):
     @classmethod
     def _is_needed(cls, value: bool) -> bool:
         if not value:
-            raise ValueError("expected true: grouping, pages and API read the database (session_recording.enabled: false records nothing)")
+            raise ValueError(
+                "expected true: grouping, pages and API read the database (session_recording.enabled: false records nothing)"
+            )
         return value
 
 
@@ -303,7 +305,9 @@ class Config(Section):
         """What somebody should know who starts with this configuration, a line each."""
         notes = []
         if not any(provider.api_key for provider in self.providers.values()):
-            notes.append("No providers configured with a key of their own: each client's key is passed on (this is normal).")
+            notes.append(
+                "No providers configured with a key of their own: each client's key is passed on (this is normal)."
+            )
         if self.session_recording.enabled and not self.session_recording.is_active:
             notes.append("Nothing is recorded: session_recording.pii is enabled, and redaction is not built yet.")
         later = ["routing.rules"] if self.routing.rules else []

@@ -157,9 +157,9 @@ class Tree:
         self.web = Child("web", self._run_web)
         self.recorder = Child("recorder", self._run_recorder)
         self.worker = Child("worker", self._run_worker, essential=False)
-        self.children = [self.web]
-        if self.recording:
-            self.children.append(self.recorder)
+        # The recorder first: it is ready when the web process begins to answer.
+        self.children = [self.recorder] if self.recording else []
+        self.children.append(self.web)
         if not no_worker:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}

@@ -77,7 +77,7 @@ class End:
     completed_us: int
     duration_ms: float  # first byte of the request to last byte of the answer
     overhead_before_ms: float  # spent in the proxy before the request went out
-    overhead_after_ms: float  # spent in the proxy between the answer's first byte in and out
+    overhead_after_ms: float  # spent in the proxy between the first piece of the answer's body in and out
     provider_latency_ms: float | None  # request sent to last byte of the answer
     first_byte_ms: float | None  # request sent to the answer's head
     request_bytes: int

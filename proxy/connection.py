@@ -17,6 +17,10 @@ from proxy.headers import Headers
 HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
 
 
+class Unasked(Exception):
+    """The provider sent more than the answer to one request."""
+
+
 class Response:
     """An answer as it arrives. Iterate it for the body's chunks; it raises UpstreamError where it breaks off."""
 
@@ -128,11 +132,16 @@ class Connection(asyncio.Protocol):
 
     # -- the request -----------------------------------------------------------------------------------------
 
-    def begin(self, method: str, on_informational=None) -> Response:
-        """Take the connection for one request; the caller then writes it. `on_informational` gets 1xx answers."""
+    def begin(self, method: str, on_informational=None, upgrade: bool = False) -> Response:
+        """Take the connection for one request; the caller then writes it.
+
+        `on_informational` gets 1xx answers; `upgrade` tells that the request asks for another protocol.
+        """
         self.used += 1
         self._head_only = method == "HEAD"
         self._informational = on_informational
+        self._upgrade = upgrade
+        self._in_head = True
         self._keep = False
         self._framed = False
         self._headers: Headers = []
@@ -157,6 +166,7 @@ class Connection(asyncio.Protocol):
     def sent(self) -> None:
         """Say that the request is out in full: only then may the connection serve another."""
         self._sending = False
+        self._heard_at = self.loop.time()
         response = self.response
         if response is not None and response.complete and not response.upgraded:
             self._recycle()
@@ -170,7 +180,7 @@ class Connection(asyncio.Protocol):
         self._timer = None
         if self.response is None or self.closed:
             return
-        if self.reading_paused:  # the client is slow, not the provider
+        if self.reading_paused or (self._sending and not self._writing_paused):  # the client is slow, not the provider
             self._heard_at = self.loop.time()
         if self.response.upgraded:
             return
@@ -253,10 +263,17 @@ class Connection(asyncio.Protocol):
 
     # -- llhttp ----------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        # Not left for the next request on this connection, which it would answer.
+        if self.response is None or self.response.complete:
+            raise Unasked
+
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: it describes the body's transfer, and a header's name in it would lie (RFC 9110, section 6.5)
         if (len(name) == 14 and name.lower() == b"content-length") or (
             len(name) == 17 and name.lower() == b"transfer-encoding" and b"chunked" in value.lower()
         ):
@@ -267,6 +284,12 @@ class Connection(asyncio.Protocol):
         response, status = self.response, self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             return
+        if status == 101 and not self._upgrade:
+            message = "switched to another protocol (101), which nobody had asked for"
+            response.fail(UpstreamError("upstream_reset", message, sent=True))
+            self.transport.abort()
+            return
+        self._in_head = False
         self._keep = self._parser.should_keep_alive()
         response.reason, response.headers = self._reason, self._headers
         response.status = status
@@ -279,11 +302,14 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def on_body(self, body: bytes) -> None:
-        if not self._head_only:
-            self.response.push(body)
+        if self._head_only:
+            raise Unasked
+        self.response.push(body)
 
     def on_message_complete(self) -> None:
         response = self.response
+        if response is None or response.complete:
+            return  # that of a HEAD request, which ended with its head
         if not response.status:  # an interim answer; the final one is still to come (RFC 9110, section 15.2)
             status, headers = self._parser.get_status_code(), self._headers
             self._headers, self._reason, self._framed = [], b"", False

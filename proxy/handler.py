@@ -92,12 +92,13 @@ class DataPlane:
             "reason": response.raw_reason,
             "headers": response.raw_headers,
         }
-        await send(start)
         chunks = response.chunks
         if isinstance(chunks, tuple):
+            await send(start)
             await send({"type": "http.response.body", "body": b"".join(chunks)})
             return
         try:
+            await send(start)
             async for chunk in chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

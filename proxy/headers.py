@@ -21,10 +21,14 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def end_to_end(headers: Headers, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
-    """Give the headers that pass, in order and as they were, without `dropped` and what `Connection` names."""
+    """Give the headers that pass, in order and as they were, without `dropped` and what `Connection` names.
+
+    The length passes even if it is named: without it the body would be taken for another request.
+    """
     named = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
     if named:
-        dropped = dropped | {token.strip().lower() for value in named for token in value.split(b",")}
+        tokens = {token.strip().lower() for value in named for token in value.split(b",")}
+        dropped = dropped | tokens - {b"content-length"}
     return [header for header in headers if header[0].lower() not in dropped]
 
 

@@ -9,6 +9,8 @@ before the real one, and with status 101, after which request and response bodie
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -21,6 +23,9 @@ from routing.paths import dialect_of_path, is_own
 
 # Bytes in one direction at which the other side is held up, per stream.
 HIGH_WATER = 256 * 1024
+NO_FORWARD_PROXY = (
+    "LunaRoute is no forward proxy (HTTPS_PROXY): name it in ANTHROPIC_BASE_URL or OPENAI_BASE_URL instead."
+)
 # A request line and headers beyond this are not HTTP from a coding assistant.
 MAX_HEAD = 256 * 1024
 MAX_PIPELINED = 8
@@ -31,8 +36,11 @@ REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 BODILESS = (204, 304)
 
 
-class HeadTooLong(Exception):
-    """A request's head is over `MAX_HEAD`."""
+class BadRequest(Exception):
+    """Why a request that llhttp would take is refused all the same, in a sentence."""
+
+
+TOO_LONG = "The request's head is longer than 256 KiB."
 
 
 class ServerContext:
@@ -50,7 +58,7 @@ class ServerContext:
         """Close connections that have idled too long or never finished a head. Called now and then."""
         now = self.loop.time()
         for connection in list(self.connections):
-            limit = HEAD_TIMEOUT if connection.mid_head else IDLE_TIMEOUT
+            limit = HEAD_TIMEOUT if connection.mid_head or connection.first_line else IDLE_TIMEOUT
             if connection.cycle is None and now - connection.idle_since > limit:
                 connection.transport.close()
 
@@ -66,7 +74,7 @@ class Cycle:
     """One request and its answer: the `receive` and `send` of an ASGI application."""
 
     __slots__ = (
-        "_body", "_head", "_queued", "_waiter", "body_complete", "chunked", "disconnected", "expected", "finished",
+        "_body", "_head", "_queued", "_waiter", "bodiless", "body_complete", "chunked", "disconnected", "expected", "finished",
         "keep_alive", "protocol", "scope", "started", "status", "task", "too_large", "tunnel",
     )  # fmt: skip
 
@@ -77,7 +85,7 @@ class Cycle:
         self._waiter: asyncio.Future | None = None
         self._head = b""
         self.body_complete = self.disconnected = self.started = self.finished = self.too_large = False
-        self.chunked = self.tunnel = False
+        self.chunked = self.tunnel = self.bodiless = False
         self.expected = None  # bytes of the body still to send; None where chunked or until close
         self.status = 0
         self.task: asyncio.Task | None = None
@@ -158,7 +166,7 @@ class Cycle:
                 length = int(value)
         no_body = status in BODILESS or self.scope["method"] == "HEAD"
         if no_body:
-            self.expected = 0
+            self.bodiless, self.expected = True, 0
         elif length is not None:
             self.expected = length
         elif self.scope["http_version"] == "1.1":
@@ -183,6 +191,8 @@ class Cycle:
 
     def _write(self, body: bytes, last: bool) -> None:
         head, self._head = self._head, b""
+        if self.bodiless:
+            body = b""
         if self.chunked:
             if body:
                 head += b"%x\r\n" % len(body)
@@ -216,7 +226,7 @@ class Cycle:
         if self.chunked or self.expected:
             transport.close()  # what was written still goes out; the framing tells that more was due
         else:
-            transport.abort()
+            _reset(transport)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -232,12 +242,15 @@ class HttpProtocol(asyncio.Protocol):
         self.writing_paused = False
         self._waiting: deque[Cycle] = deque()
         self._parser: httptools.HttpRequestParser | None = None
-        self._first_line = b""
+        self.first_line = b""  # of a request, as far as it has come
         self._drain_waiter: asyncio.Future | None = None
         self._reading_paused = False
         self._closing = False
         self._peers: tuple = (None, None)
-        self._head_bytes = 0
+        self._head_bytes = 0  # of the target and complete headers
+        self._received_bytes = 0  # while a head was not complete
+        self._looked = False  # whether `_peek` has seen the request that is being read
+        self._body_framing = b""  # of a body that llhttp does not read by itself
 
     # -- asyncio ---------------------------------------------------------------------------------------------
 
@@ -285,24 +298,28 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         cycle = self.cycle
         if cycle is not None and (cycle.tunnel or cycle.scope["upgrade"]):
             cycle.feed(data)
             return
         if cycle is None and not self.mid_head and not self._peek(data):
             return
-        data, self._first_line = self._first_line or data, b""
+        data, self.first_line = self.first_line or data, b""
         unfinished = self.mid_head
         self._parse(data)
-        if unfinished and self.mid_head:
-            self._grow_head(len(data))
+        if unfinished and self.mid_head and not self._closing:
+            self._received_bytes += len(data)
+            if self._received_bytes > MAX_HEAD:
+                self._refuse(400, TOO_LONG)
 
     def _peek(self, data: bytes) -> bool:
         """Look at the first line: ours is handed over (False), another's parsed (True), half a line waits (False)."""
-        if self._closing:
-            return False
-        data = (self._first_line + data).lstrip(b"\r\n")
-        self._first_line = data
+        if not self.first_line:
+            self.idle_since = self.context.loop.time()
+        data = (self.first_line + data).lstrip(b"\r\n")
+        self.first_line = data
         end = data.find(b"\n")
         if end < 0:
             if len(data) > MAX_HEAD:
@@ -312,13 +329,14 @@ class HttpProtocol(asyncio.Protocol):
             return False
         words = data[:end].split()
         target = words[1] if len(words) > 1 else b""
-        path = _path_of(target)
-        if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(path):
+        origin = _origin_form(target)
+        if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(_path_of(origin)):
             self._closing = True
             self.context.connections.discard(self)
-            self.context.hand_over(self.transport, data)
+            self.context.hand_over(self.transport, data if origin is target else data.replace(target, origin, 1))
             return False
         self._parser = httptools.HttpRequestParser(self) if self._parser is None else self._parser
+        self._looked = True
         return True
 
     def _parse(self, data: bytes) -> None:
@@ -332,30 +350,37 @@ class HttpProtocol(asyncio.Protocol):
                 cycle.body_complete = False
                 if rest:
                     cycle.feed(rest)
+                return
+            if self._body_framing:
+                self._parser = httptools.HttpRequestParser(_BodyOnly(self))
+                rest, self._body_framing = b"POST / HTTP/1.1\r\n" + self._body_framing + b"\r\n" + rest, b""
+                self._parse(rest)
             elif rest:
                 self.data_received(rest)
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, HeadTooLong):
-                self._refuse(400, "The request's head is longer than 256 KiB.")
+            if isinstance(error.__context__, BadRequest):
+                self._refuse(400, str(error.__context__))
             else:
                 self._refuse(400, f"This is not a valid HTTP/1.1 request: {error}.")
-
-    def _grow_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD and not self._closing:
-            self._refuse(400, "The request's head is longer than 256 KiB.")
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what never became a request, and close."""
         self._closing = True
         path = getattr(self, "_url", b"") or b""
-        if self.cycle is not None and not self.cycle.finished:
-            cycle = self.cycle
+        cycle = self.cycle
+        if cycle is not None and (cycle.body_complete or self._waiting):
+            # It came behind a good request, whose answer still goes out.
+            if self._waiting and not self._waiting[-1].body_complete:
+                self._waiting.pop()
+            (self._waiting[-1] if self._waiting else cycle).keep_alive = False
+            return
+        if cycle is not None and not cycle.finished:
             cycle.disconnected = True
+            cycle.scope["malformed"] = message
             if cycle.task is not None:
                 cycle.task.cancel()
             if cycle.started:
-                self.transport.abort()
+                _reset(self.transport)
                 return
         dialect = dialect_of_path(_path_of(path), False) or "anthropic"
         body = error_body(dialect, status, message)
@@ -367,31 +392,44 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self.mid_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._received_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.mid_head:  # else a trailer
-            self._head_bytes += len(name) + len(value or b"")
+            self._head_bytes += len(name) + len(value or b"") + 4
+            if self._head_bytes > MAX_HEAD:
+                raise BadRequest(TOO_LONG)
             self._headers.append((name, value or b""))
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > MAX_HEAD:
-            raise HeadTooLong
+            raise BadRequest(TOO_LONG)
         self.mid_head = False
-        parser, url = self._parser, self._url
+        parser, url = self._parser, _origin_form(self._url)
+        version, method = parser.get_http_version(), parser.get_method().decode("ascii")
+        if version not in ("1.1", "1.0"):
+            raise BadRequest(f"HTTP/{version} is not HTTP/1.1.")
+        if method == "CONNECT":
+            raise BadRequest(NO_FORWARD_PROXY)
+        upgrade = parser.should_upgrade()
+        websocket = upgrade and method == "GET" and _wants_websocket(self._headers)
+        if upgrade and not websocket:
+            # An offer of HTTP/2 (h2c), which is not taken up. llhttp takes the body for the other protocol's.
+            self._body_framing = _framing(self._headers)
         query_at = url.find(b"?")
         raw_path, query = (url, b"") if query_at < 0 else (url[:query_at], url[query_at + 1 :])
         client, server = self._peers
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": parser.get_http_version(),
-            "method": parser.get_method().decode("ascii"),
+            "http_version": version,
+            "method": method,
             "scheme": "http",
             "path": unquote(raw_path.decode("latin-1")) if b"%" in raw_path else raw_path.decode("latin-1"),
             "raw_path": raw_path,
@@ -401,13 +439,14 @@ class HttpProtocol(asyncio.Protocol):
             "headers": self._headers,
             "client": client,
             "server": server,
-            "upgrade": parser.should_upgrade() and _wants_websocket(self._headers),
+            "upgrade": websocket,
         }
-        cycle = Cycle(self, scope, parser.should_keep_alive())
+        cycle = Cycle(self, scope, parser.should_keep_alive() and not upgrade)
         self.reading = cycle
         self._read_bytes = 0
+        looked, self._looked = self._looked, False
         if self.cycle is None:
-            self._run(cycle)
+            self._run(cycle) if looked else self._next(cycle)
         else:
             self._waiting.append(cycle)
             if len(self._waiting) >= MAX_PIPELINED:
@@ -422,6 +461,8 @@ class HttpProtocol(asyncio.Protocol):
         cycle.feed(body)
 
     def on_message_complete(self) -> None:
+        if self._body_framing:
+            return  # the body is still to come
         if self.reading is not None and not self.reading.too_large:
             self.reading.feed_eof()
 
@@ -474,6 +515,28 @@ class HttpProtocol(asyncio.Protocol):
             self.context.loop.call_later(LINGER, self.transport.close)
 
 
+def _reset(transport: asyncio.Transport) -> None:
+    """Cut a connection whose plain end would look like the end of an answer (RFC 9112, section 8): RST, not FIN."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+class _BodyOnly:
+    """Callbacks for a parser that is given a made-up head, so that it reads a body."""
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        self._protocol, self._complete = protocol, False
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete:
+            self._protocol.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._complete:
+            self._complete = True
+            self._protocol.on_message_complete()
+
+
 def _head(status: int, reason: bytes, headers) -> bytes:
     parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
     parts += [b"%b: %b\r\n" % header for header in headers]
@@ -482,6 +545,23 @@ def _head(status: int, reason: bytes, headers) -> bytes:
 
 def _path_of(target: bytes) -> bytes:
     return target.partition(b"?")[0]
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Give `target` without scheme and authority, which a client may send (RFC 9112, section 3.2.2)."""
+    if target[:1] == b"/" or target[:7].lower() not in (b"http://", b"https:/"):
+        return target
+    start = target.find(b"/", 8)
+    query = target.find(b"?", 8)
+    if start < 0 or 0 <= query < start:
+        return b"/" + (target[query:] if query >= 0 else b"")
+    return target[start:]
+
+
+def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Give the header lines that frame a body, nothing where there is none."""
+    framing = (b"content-length", b"transfer-encoding")
+    return b"".join([b"%b: %b\r\n" % (k, v) for k, v in headers if k.lower() in framing and v != b"0"])
 
 
 def _wants_websocket(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -37,7 +37,12 @@ class Upstream:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._ssl: ssl.SSLContext | None = None
-        self._proxy = _proxy_for(url.scheme, self.host, self.port)
+        self._reaper: asyncio.TimerHandle | None = None
+        self._proxy, self._proxy_problem = None, ""
+        try:
+            self._proxy = _proxy_for(url.scheme, self.host, self.port)
+        except ValueError as error:
+            self._proxy_problem = str(error)
         # A plain-text request through a proxy names its target in full (RFC 9112, section 3.2.2).
         self._target_prefix = b"http://" + self.authority if self._proxy and not self.tls else b""
         self._proxy_authorization = _basic_authorization(self._proxy) if self._proxy else b""
@@ -70,6 +75,8 @@ class Upstream:
 
     async def connect(self) -> Connection:
         """Open a connection. Raises UpstreamError after `max_retries` further tries."""
+        if self._proxy_problem:
+            raise UpstreamError("upstream_connect", f"could not be reached: {self._proxy_problem}")
         pause = RETRY_PAUSE
         for attempt in range(self.max_retries + 1):
             try:
@@ -81,6 +88,8 @@ class Upstream:
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", None) or error.reason or str(error)
                 raise UpstreamError("upstream_connect", f"failed the TLS handshake: {reason}") from None
+            except UnicodeError:
+                raise UpstreamError("upstream_connect", "could not be reached: its name is no host name") from None
             except OSError as error:
                 if attempt == self.max_retries:
                     raise UpstreamError("upstream_connect", f"could not be reached: {_why(error)}") from None
@@ -97,7 +106,7 @@ class Upstream:
                 lambda: connection, self.host, self.port, ssl=context, server_hostname=self.host if context else None
             )
         elif not self.tls:
-            await loop.create_connection(lambda: connection, self._proxy.hostname, self._proxy.port or 80)
+            await self._reach_proxy(loop, lambda: connection)
         else:
             await self._connect_through_proxy(loop, connection, context)
         self._open.add(connection)
@@ -113,10 +122,7 @@ class Upstream:
     async def _connect_through_proxy(self, loop, connection: Connection, context: ssl.SSLContext) -> None:
         """Ask the proxy for a tunnel (RFC 9110, section 9.3.6), then speak TLS in it."""
         proxy = self._proxy
-        secure = proxy.scheme == "https"
-        transport, tunnel = await loop.create_connection(
-            lambda: _Tunnel(loop), proxy.hostname, proxy.port or (443 if secure else 80), ssl=secure or None
-        )
+        transport, tunnel = await self._reach_proxy(loop, lambda: _Tunnel(loop))
         try:
             authority = b"%b:%d" % (self.host.encode("idna"), self.port)
             lines = (
@@ -141,6 +147,15 @@ class Upstream:
             raise
         connection.connection_made(transport)
 
+    async def _reach_proxy(self, loop, factory):
+        """Connect to the proxy. Raises OSError that names it."""
+        proxy, secure = self._proxy, self._proxy.scheme == "https"
+        port = proxy.port or (443 if secure else 80)
+        try:
+            return await loop.create_connection(factory, proxy.hostname, port, ssl=secure or None)
+        except OSError as error:
+            raise OSError(f"the proxy {proxy.hostname}:{port} failed: {_why(error)}") from None
+
     def _tls_context(self) -> ssl.SSLContext:
         if self._ssl is None:
             # The system's certificates; SSL_CERT_FILE and SSL_CERT_DIR are honoured by OpenSSL itself.
@@ -152,8 +167,21 @@ class Upstream:
         if len(self._idle) < self._max_idle:
             connection.idle_since = connection.loop.time()
             self._idle.append(connection)
+            if self._reaper is None:
+                self._reaper = connection.loop.call_later(self._idle_timeout, self._reap)
         else:
             connection.transport.close()
+
+    def _reap(self) -> None:
+        """Close what has idled too long; the oldest come first."""
+        self._reaper = None
+        while self._idle:
+            oldest = self._idle[0]
+            left = oldest.idle_since + self._idle_timeout - oldest.loop.time()
+            if left > 0.001:
+                self._reaper = oldest.loop.call_later(left, self._reap)
+                return
+            self._idle.pop(0).transport.close()
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -184,17 +212,26 @@ class _Tunnel(asyncio.Protocol):
 
 
 def _proxy_for(scheme: str, host: str, port: int):
-    """Give the proxy's split URL from HTTP(S)_PROXY and NO_PROXY, or None. Loopback never goes through a proxy."""
-    if host in ("localhost", "127.0.0.1", "::1") and not urllib.request.getproxies_environment().get("no"):
-        if scheme == "http":
-            return None
+    """Give the proxy's split URL from HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, or None. Raises ValueError.
+
+    This machine itself is asked directly unless NO_PROXY is set, and so says what else is.
+    """
     proxies = urllib.request.getproxies_environment()
+    if host in ("localhost", "127.0.0.1", "::1") and not proxies.get("no"):
+        return None
     url = proxies.get(scheme) or proxies.get("all")
     if not url or urllib.request.proxy_bypass_environment(f"{host}:{port}", proxies):
         return None
     proxy = urlsplit(url if "://" in url else "http://" + url)
+    variable = f"{scheme.upper()}_PROXY" if proxies.get(scheme) else "ALL_PROXY"
+    try:
+        valid = bool(proxy.hostname) and (proxy.port or 1) > 0
+    except ValueError:
+        valid = False
     if proxy.scheme not in ("http", "https"):
-        raise ValueError(f"{scheme.upper()}_PROXY: expected an http:// or https:// address, got {proxy.scheme}://")
+        raise ValueError(f"{variable} names a proxy of {proxy.scheme}://, and LunaRoute knows http:// and https:// only")
+    if not valid:
+        raise ValueError(f"{variable} is no address of a proxy")
     return proxy
 
 

@@ -16,8 +16,10 @@ from proxy.handler import ErrorResponse, ProxyRequest, RawResponse, UpstreamBrok
 from proxy.headers import end_to_end, first, for_record
 from routing.snapshot import Refusal
 
-# A body is kept up to this many bytes for another try, should a pooled connection turn out dead.
+# A body is kept up to this many bytes for another try, while a pooled connection may turn out dead.
 MAX_KEPT = 32 << 20
+# Seconds within which a pooled connection's end means that it was dead before the request.
+RETRY_WINDOW = 1.0
 
 
 class TooLarge(Exception):
@@ -30,7 +32,7 @@ class Exchange:
     def __init__(self, request: ProxyRequest, route, target: state.Target) -> None:
         self.scope, self.target, self.listener = request.scope, target, route.listener
         self.started = perf_counter()
-        self.sent = self.first_in = self.first_out = 0.0
+        self.sent = self.first_in = self.chunk_in = self.first_out = 0.0
         self.request_bytes = self.response_bytes = self.chunks = 0
         self.attempts = 0
         self.body: list[bytes] | None = []  # what was read, until the provider has answered; None: too much to keep
@@ -94,6 +96,8 @@ class Exchange:
         """End because nobody waits for the answer any more."""
         if state.current.stopping:
             self.abandon("shutdown", f"LunaRoute was stopped {when}")
+        elif "malformed" in self.scope:
+            self.abandon("bad_request", self.scope["malformed"])
         else:
             self.abandon("client_disconnected", f"the client went away {when}")
 
@@ -107,7 +111,7 @@ class Exchange:
             completed_us=time_ns() // 1000,
             duration_ms=(now - self.started) * 1e3,
             overhead_before_ms=before * 1e3,
-            overhead_after_ms=max(self.first_out - self.first_in, 0.0) * 1e3 if self.first_out else 0.0,
+            overhead_after_ms=max(self.first_out - self.chunk_in, 0.0) * 1e3 if self.first_out else 0.0,
             provider_latency_ms=(now - self.sent) * 1e3 if self.sent else None,
             first_byte_ms=(self.first_in - self.sent) * 1e3 if self.sent and self.first_in else None,
             request_bytes=self.request_bytes,
@@ -118,16 +122,15 @@ class Exchange:
             error_message=message,
         )
 
-    def refuse(self, error: UpstreamError) -> RawResponse:
-        """Answer in the provider's place."""
-        message = f"LunaRoute: provider {self.target.name} ({self.target.upstream.authority.decode()}) {error}."
-        response = ErrorResponse(self.listener, error.status, message)
+    def refuse(self, status: int, message: str, error: str, error_message: str) -> RawResponse:
+        """Answer in the provider's place, with `message`; `error` and `error_message` are for the record."""
+        response = ErrorResponse(self.listener, status, message)
         if self.capture is not None:
             self.capture.request_end()
-            self.capture.response_head(ResponseHead(error.status, for_record(response.raw_headers)))
+            self.capture.response_head(ResponseHead(status, for_record(response.raw_headers)))
             self.capture.response_body(response.chunks[0])
         self.response_bytes = len(response.chunks[0])
-        self.finish(error.kind, f"{self.target.name} {error}")
+        self.abandon(error, error_message)
         return response
 
 
@@ -149,12 +152,16 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         message = (
             f"The request's body is longer than {limit} bytes, LunaRoute's limit (http_server.max_request_body_bytes)."
         )
-        exchange.finish("request_too_large", message)
-        return ErrorResponse(route.listener, 413, message)
+        return exchange.refuse(413, message, "request_too_large", message)
     except UpstreamError as error:
-        return exchange.refuse(error)
+        name, authority = exchange.target.name, exchange.target.upstream.authority.decode()
+        message = f"LunaRoute: provider {name} ({authority}) {error}."
+        return exchange.refuse(error.status, message, error.kind, f"{name} {error}")
     except asyncio.CancelledError:
         exchange.leave("before the provider answered")
+        raise
+    except Exception as error:
+        exchange.abandon("internal", f"LunaRoute failed: {type(error).__name__}")
         raise
     if exchange.capture is not None:
         exchange.capture.response_head(ResponseHead(response.status, for_record(response.headers)))
@@ -167,7 +174,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
 
 async def _ask(exchange: Exchange, request: ProxyRequest, length: bytes | None) -> Response:
     """Send the request and wait for the answer's head, on a new connection where a pooled one turns out dead."""
-    headers = exchange.scope["headers"]
+    scope, headers = exchange.scope, exchange.scope["headers"]
     chunked = length is None and first(headers, b"transfer-encoding") is not None
     if not chunked and (length is None or int(length) == 0):
         exchange.body_complete = True
@@ -178,17 +185,20 @@ async def _ask(exchange: Exchange, request: ProxyRequest, length: bytes | None) 
         await _read(exchange, request)
     upstream = exchange.target.upstream
     while True:
-        connection = upstream.reuse()
+        # One pooled connection that turns out dead is enough: the next try has a new one.
+        connection = upstream.reuse() if not exchange.attempts else None
         pooled = connection is not None
         if connection is None:
             connection = await upstream.connect()
         exchange.connection = connection
         exchange.attempts += 1
-        response = connection.begin(exchange.scope["method"], _relay_informational(request))
+        response = connection.begin(scope["method"], _relay_informational(request), scope.get("upgrade", False))
         parts = [exchange.head(chunked)]
         _frame(parts, exchange.body, chunked, exchange.body_complete)
         exchange.sent = perf_counter()
         connection.write(parts)
+        if not pooled:
+            exchange.body = None  # a new connection is no reason to ask again
         try:
             if exchange.body_complete:
                 connection.sent()
@@ -196,8 +206,10 @@ async def _ask(exchange: Exchange, request: ProxyRequest, length: bytes | None) 
             else:
                 await _head_while_sending(exchange, request, response, chunked)
         except UpstreamError as error:
-            # The provider closed the connection as we took it from the pool, and has not read the request.
-            if pooled and error.kind == "upstream_reset" and not response.first_byte_at and exchange.body is not None:
+            # The provider closed the connection as we took it from the pool, and has not read the request. Where it
+            # had time to begin on it, asking again might be charged twice.
+            dead = pooled and error.kind == "upstream_reset" and not response.first_byte_at
+            if dead and exchange.body is not None and perf_counter() - exchange.sent < RETRY_WINDOW:
                 continue
             raise
         exchange.first_in = response.first_byte_at
@@ -250,7 +262,8 @@ async def _read(exchange: Exchange, request: ProxyRequest) -> bytes:
         exchange.request_bytes += len(data)
         if exchange.body is not None:
             exchange.body.append(data)
-            if exchange.request_bytes > MAX_KEPT and exchange.connection is not None:
+            late = perf_counter() - exchange.sent > RETRY_WINDOW
+            if exchange.connection is not None and (late or exchange.request_bytes > MAX_KEPT):
                 exchange.body = None
         if exchange.capture is not None:
             exchange.capture.request_body(data)
@@ -299,6 +312,8 @@ class Relay:
         except UpstreamError as failure:
             exchange.abandon(failure.kind, f"{exchange.target.name} {failure}")
             raise UpstreamBroken from None
+        if not exchange.chunks:
+            exchange.chunk_in = perf_counter()
         exchange.chunks += 1
         exchange.response_bytes += len(chunk)
         if self._capture is not None:

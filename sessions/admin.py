@@ -21,7 +21,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 @admin.register(Session)
 class SessionAdmin(ReadOnlyAdmin):
-    list_display = ("title_or_id", "client", "model_used", "started_at", "requests", "total_tokens", "cost_usd", "success")
+    list_display = (
+        "title_or_id",
+        "client",
+        "model_used",
+        "started_at",
+        "requests",
+        "total_tokens",
+        "cost_usd",
+        "success",
+    )
     list_filter = ("client", "provider", "model_used", "success")
     search_fields = ("session_id", "title")
     date_hierarchy = "started_at"
@@ -34,7 +43,16 @@ class SessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Exchange)
 class ExchangeAdmin(ReadOnlyAdmin):
-    list_display = ("request_id", "kind", "model_used", "started_at", "status", "success", "total_tokens", "duration_ms")
+    list_display = (
+        "request_id",
+        "kind",
+        "model_used",
+        "started_at",
+        "status",
+        "success",
+        "total_tokens",
+        "duration_ms",
+    )
     list_filter = ("kind", "provider", "dialect", "success")
     search_fields = ("request_id", "session__session_id", "response_id")
     exclude = ("leaf", "thread", "system", "tools", "recipe", "patches", "body_sha256", "response", "answer")

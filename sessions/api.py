@@ -103,9 +103,7 @@ def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[Se
     return [SessionOut.of(session, tools.get(session.pk, [])) for session in sessions]
 
 
-@api.get(
-    "/sessions/{session_id}", response={200: SessionOut, 404: NotFound}, summary="One session", tags=["sessions"]
-)
+@api.get("/sessions/{session_id}", response={200: SessionOut, 404: NotFound}, summary="One session", tags=["sessions"])
 def get_session(request: HttpRequest, session_id: str):
     """A session's figures."""
     session = _session(session_id)

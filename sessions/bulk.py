@@ -38,7 +38,8 @@ def insert(model: type[models.Model], rows: Sequence[models.Model], ignore_confl
     connection = connections["default"]
     with connection.cursor() as cursor:
         cursor.executemany(
-            f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({marks}){conflict}', [_values(row, columns, connection) for row in rows]
+            f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({marks}){conflict}',
+            [_values(row, columns, connection) for row in rows],
         )
 
 

@@ -51,7 +51,9 @@ def sessions(request: HttpRequest) -> HttpResponse:
         "is_filtered": bool(set(given) - {"page", "page_size", "sort"}),
         "pages": _pages(request, wanted.page, ceil(total / wanted.page_size)),
         "clients": [c for c in Session.objects.order_by("client").values_list("client", flat=True).distinct() if c],
-        "models": [m for m in Session.objects.order_by("model_used").values_list("model_used", flat=True).distinct() if m],
+        "models": [
+            m for m in Session.objects.order_by("model_used").values_list("model_used", flat=True).distinct() if m
+        ],
         "address": f"{request.scheme}://{request.get_host()}",
     }
     return render(request, "sessions/list.html", context, status=422 if problem else 200)

@@ -167,4 +167,3 @@ def chain(messages: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
         blobs.append(blob)
         nodes.append(node)
     return blobs, nodes
-

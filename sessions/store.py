@@ -79,15 +79,16 @@ class Store:
         self._jsonl.mend()
         if not interrupt:
             return
+        batch = Batch()
         left = Exchange.objects.filter(recorder=self._identity, success=None).select_related("session").order_by("pk")
-        for row in list(left):
+        for row in left:
+            state = batch.sessions.setdefault(row.session.session_id, SessionState(row.session))
+            row.session = state.row
             row.success, row.error, row.completed_at = False, INTERRUPTED, datetime.now(UTC)
-            batch = Batch()
-            batch.sessions[row.session.session_id] = SessionState(row.session)
             batch.changed[row.request_id] = row
             batch.ended.append((row, 0))
             self._add_line(batch, row.session, lines.completed(row, {}))
-            self._write(batch)
+        self._write(batch)
 
     # -- a batch --------------------------------------------------------------------------------------------
 
@@ -228,7 +229,9 @@ class Store:
         if not nodes:
             return
         row.leaf = nodes[-1]
-        self._set_parent(batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None))
+        self._set_parent(
+            batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None)
+        )
         state.leaves[row.leaf] = row
 
     def _set_parent(self, batch: Batch, row: Exchange, parent: Exchange | None) -> None:

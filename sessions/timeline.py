@@ -109,7 +109,9 @@ def _pieces(block: Block, shown: set[str]) -> list[Piece]:
     if block.kind == "redacted_thinking":
         return [Piece("note", Text("Thinking that the provider keeps to itself."))]
     if block.kind == "tool_result":
-        return [] if block.id in shown else [Piece("result", Text.of(block.text), name=block.id, is_error=block.is_error)]
+        return (
+            [] if block.id in shown else [Piece("result", Text.of(block.text), name=block.id, is_error=block.is_error)]
+        )
     if block.kind == "tool_call":
         return [Piece("call", call=_call(block, None, {}))]
     if block.kind == "image" and block.name in IMAGES and block.text.startswith("data:"):

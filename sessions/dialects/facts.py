@@ -86,7 +86,8 @@ class Message:
 class RequestFacts:
     """Facts of a request body. Every field has a value for any input, broken JSON included."""
 
-    kind: str  # "model" where tokens are spent (messages, chat, responses, complete), "count_tokens", "models", "embeddings", "files", "batches", "other"
+    # "model" where tokens are spent, "count_tokens", "models", "embeddings", "files", "batches", "other"
+    kind: str
     model: str = ""
     is_streaming: bool = False
     system: str = ""  # the system prompt's text

@@ -125,10 +125,10 @@ def _deflate_of(headers: Pairs) -> Callable[..., Any] | None:
     for name, value in headers:
         if name.lower() != "sec-websocket-extensions" or "permessage-deflate" not in value:
             continue
-        parameters = dict(
-            (key.strip(), value.strip().strip('"'))
+        parameters = {
+            key.strip(): value.strip().strip('"')
             for key, _, value in (part.partition("=") for part in value.split(",")[0].split(";")[1:])
-        )
+        }
 
         def make(is_client: bool, parameters: dict[str, str] = parameters) -> PerMessageDeflate:
             # The reader of a direction decodes what the other end of it encoded.

@@ -18,7 +18,10 @@ def site(tmp_path_factory, provider):
     provider.reset()
     server = start_server(tmp_path_factory.mktemp("site"), provider.url)
     converse(server)
-    hostile = {"model": "m", "messages": [{"role": "user", "content": "<script>document.title='owned'</script><b>bold</b>"}]}
+    hostile = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "<script>document.title='owned'</script><b>bold</b>"}],
+    }
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         client.post("/v1/messages", json=hostile, headers={"session_id": "hostile"})
         client.post("/v1/messages", content=b"broken", headers={"session_id": "broken"})
@@ -30,7 +33,9 @@ def site(tmp_path_factory, provider):
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"])
+        found = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"]
+        )
         yield found
         found.close()
 
@@ -41,9 +46,13 @@ def page(request, browser, site):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=site.url)
     page = context.new_page()
     page.problems = []
-    page.on("console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith((site.url, "data:")) else page.problems.append(asked.url))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((site.url, "data:")) else page.problems.append(asked.url)
+    )
     yield page
     assert not page.problems
     context.close()
@@ -153,8 +162,14 @@ def test_a_session_of_a_thousand_exchanges_opens_page_by_page(site, page):
         if not site.rows("select 1 from sessions where session_id = 'long'"):
             for number in range(250):
                 message = {"role": "user", "content": f"question {number}"}
-                client.post("/v1/messages", content=json.dumps({"model": "m", "messages": [message]}), headers={"session_id": "long"})
-        eventually(lambda: site.rows("select requests from sessions where session_id = 'long'") == [(250,)], "the record")
+                client.post(
+                    "/v1/messages",
+                    content=json.dumps({"model": "m", "messages": [message]}),
+                    headers={"session_id": "long"},
+                )
+        eventually(
+            lambda: site.rows("select requests from sessions where session_id = 'long'") == [(250,)], "the record"
+        )
     page.goto("/ui/sessions/long")
     expect(page.locator(".turn")).to_have_count(100)
     page.get_by_role("link", name="Next").click()

@@ -27,7 +27,12 @@ def run(name: str, *arguments: str, project: Path, **environ: str) -> str:
     """Run a client in `project` with an empty home; gives what it printed."""
     home = project.parent / "client-home"
     home.mkdir(exist_ok=True)
-    kept = {"PATH": f"{node_path()}:{os.environ['PATH']}", "HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "TERM": "dumb"}
+    kept = {
+        "PATH": f"{node_path()}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "XDG_DATA_HOME": str(home / "data"),
+        "TERM": "dumb",
+    }
     done = subprocess.run(
         [client(name), *arguments], cwd=project, env={**kept, **environ}, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, timeout=150, check=False,
@@ -99,7 +104,12 @@ def test_opencode(start, project):
     server = start()
     (documented,) = blocks("docs/clients.md", "json")
     settings = json.loads(documented.replace("http://localhost:8081", server.url))
-    settings |= {"autoupdate": False, "share": "disabled", "model": "anthropic/claude-sonnet-4-5", "small_model": "anthropic/claude-haiku-4-5"}
+    settings |= {
+        "autoupdate": False,
+        "share": "disabled",
+        "model": "anthropic/claude-sonnet-4-5",
+        "small_model": "anthropic/claude-haiku-4-5",
+    }
     (project / "opencode.json").write_text(json.dumps(settings))
     run(
         "opencode", "run", f'use the tool read with {{"filePath":"{project}/notes.txt"}}', project=project,

@@ -12,6 +12,7 @@ from tests.support.server import eventually, free_port
 
 MESSAGES, CHAT = b"/v1/messages", b"/v1/chat/completions"
 SHAPES = [(MESSAGES, "anthropic"), (CHAT, "openai")]
+REQUEST = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
 
 
 # -- the client goes away ---------------------------------------------------------------------------------------
@@ -27,7 +28,7 @@ def test_a_client_that_leaves_before_the_answer_cancels_the_request(server, upst
 
     upstream.script(script)
     client = RawClient(server.port)
-    client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+    client.send(REQUEST)
     eventually(lambda: upstream.requests, "the request at the provider")
     getattr(client, leave)()
     assert upstream.lost.wait(1), "the provider still works for nobody"
@@ -46,7 +47,7 @@ def test_a_client_that_leaves_in_the_middle_cancels_and_is_recorded_so(server, u
 
     upstream.script(script)
     client = RawClient(server.port)
-    client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+    client.send(REQUEST)
     client.head()
     client.chunk()
     client.close()
@@ -164,7 +165,7 @@ def test_an_answer_that_breaks_off_never_looks_complete(server, upstream, framin
     gate = upstream.event()
     upstream.script(script)
     with RawClient(server.port) as client:
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.send(REQUEST)
         answer = client.head()
         gate.open()
         rest = client.rest()
@@ -172,6 +173,78 @@ def test_an_answer_that_breaks_off_never_looks_complete(server, upstream, framin
     assert b"half" in rest
     assert not rest.endswith(b"0\r\n\r\n")
     assert len(rest) < 100
+
+
+@pytest.mark.parametrize("garbage", [b"zz\r\nxx\r\n", b"-5\r\nhello\r\n", b"5\r\nhello, more\r\n"])
+def test_an_answer_with_broken_chunks_never_looks_complete(raw, upstream, garbage):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.start_stream()
+        await exchange.chunk(b"data: half\n\n")
+        await exchange.send(garbage + b"0\r\n\r\n")
+        await exchange.until_gone()
+
+    upstream.script(script)
+    raw.send(REQUEST)
+    rest = raw.rest()
+    assert b"data: half" in rest
+    assert not rest.endswith(b"0\r\n\r\n")
+    assert upstream.lost.wait(1)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 two hundred\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nbad header : 1\r\n\r\n",
+    ],
+)
+def test_an_answer_whose_end_cannot_be_known_is_a_502(raw, upstream, head):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(head)
+        await exchange.until_gone()
+
+    upstream.script(script)
+    assert_error(raw.request(), "anthropic", 502, "not HTTP")
+    assert upstream.lost.wait(1)
+
+
+def test_an_answer_that_breaks_off_resets_a_client_that_only_the_end_could_tell(server, upstream):
+    """A client of HTTP/1.0 would take the connection's plain end for the answer's."""
+
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.start_stream()
+        await exchange.chunk(b"data: half\n\n")
+        await gate.wait()
+        exchange.keep = False
+
+    gate = upstream.event()
+    upstream.script(script)
+    with RawClient(server.port) as client:
+        client.send(b"POST /v1/messages HTTP/1.0\r\ncontent-length: 2\r\n\r\n{}")
+        client.head()
+        gate.open()
+        with pytest.raises(ConnectionResetError):
+            while client.sock.recv(1000):
+                pass
+
+
+def test_a_stream_that_stalls_ends_as_broken_and_is_recorded_so(start, upstream):
+    server = start(LUNAROUTE_ANTHROPIC_TIMEOUT_SECS="0.3")
+    upstream.script("stall")
+    with RawClient(server.port) as client:
+        answer = client.request()
+    assert answer.body == b"data: first\n\n"
+    assert not answer.complete
+    assert upstream.lost.wait(1)
+    server.wait_recorded(1)
+    ((success, error),) = server.rows("select success, error from exchanges")
+    assert not success
+    assert error.startswith("upstream_timeout")
 
 
 def test_a_broken_answer_is_recorded_as_broken(start, upstream):
@@ -211,6 +284,43 @@ def test_what_is_not_http_is_a_400_and_the_connection_closes(raw, data):
     answer = raw.answer()
     assert_error(answer, "anthropic", 400)
     assert raw.rest() == b""
+
+
+def test_bad_chunking_cuts_the_provider_and_is_recorded_so(server, upstream):
+    async def script(exchange):
+        await exchange.until_gone()
+
+    upstream.script(script)
+    with RawClient(server.port) as client:
+        client.send(b"POST /v1/messages/bad-chunks HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        eventually(lambda: upstream.requests, "the head at the provider")
+        client.send(b"xyz\r\n")
+        assert_error(client.answer(), "anthropic", 400, "chunk")
+        assert client.rest() == b""
+    assert upstream.lost.wait(1)
+    query = "select success, error from exchanges where path = '/v1/messages/bad-chunks' and success is not null"
+    ((success, error),) = eventually(lambda: server.rows(query), "the record")
+    assert (success, error.split(":")[0]) == (0, "bad_request")
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_what_is_not_http_behind_good_requests_takes_no_answer_from_them(raw, upstream, ahead):
+    gate = upstream.event()
+
+    async def script(exchange):
+        await exchange.read_body()
+        await gate.wait()
+        await exchange.json({"good": True})
+
+    upstream.script(script)
+    raw.send(REQUEST * ahead)
+    eventually(lambda: upstream.requests, "the first request at the provider")
+    raw.send(b"\x16\x03\x01 no HTTP\r\n\r\n")
+    gate.open()
+    for _ in range(ahead):
+        assert raw.answer().json == {"good": True}
+    assert raw.rest() == b""
+    assert len(upstream.requests) == ahead
 
 
 def test_a_dialect_that_is_switched_off_is_a_404(start):
@@ -264,7 +374,7 @@ def test_the_provider_is_read_no_faster_than_the_client_takes_it(start, upstream
     upstream.script(script)
     with RawClient(server.port) as client:
         before = web.memory_info().rss
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.send(REQUEST)
         client.head()
         still = -1
         while still != sum(sent):  # until nothing moves any more
@@ -289,7 +399,7 @@ def test_sixty_four_streams_at_once_do_not_wait_for_each_other(server, upstream)
     upstream.script(script)
     clients = [RawClient(server.port) for _ in range(64)]
     for client in clients:
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.send(REQUEST)
     for client in clients:  # each has its first event while all others are still under way
         assert client.head().status == 200
         assert client.chunk() == b"data: first\n\n"
@@ -316,7 +426,7 @@ def test_sigterm_lets_streams_finish_and_takes_no_new_ones(start, upstream):
     server = start()
     upstream.script(script)
     with RawClient(server.port) as client, RawClient(server.port) as idle:
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.send(REQUEST)
         client.head()
         client.chunk()
         server.process.send_signal(signal.SIGTERM)
@@ -347,7 +457,7 @@ def test_a_second_signal_ends_streams_at_once(start, upstream):
     server = start()
     upstream.script(script)
     with RawClient(server.port) as client:
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.send(REQUEST)
         client.head()
         server.process.send_signal(signal.SIGINT)
         eventually(lambda: _refuses(server.port), "the drain")

@@ -1,13 +1,14 @@
 """Providers over TLS."""
 
 import datetime
+import socket
+import threading
 
 import pytest
 
 from tests.proxy.conftest import serve_tls
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import start_server
-from tests.support.upstream import FakeUpstream
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,14 @@ def test_a_certificate_that_has_expired_is_a_502(start, authority, bundle):
     provider.stop()
 
 
-def test_a_provider_that_speaks_no_tls_is_a_502(start, upstream: FakeUpstream):
-    server = start(upstream_url=upstream.url.replace("http:", "https:"), LUNAROUTE_ANTHROPIC_MAX_RETRIES="0")
-    with RawClient(server.port) as client:
-        assert_error(client.request(), "anthropic", 502, "TLS")
+def test_a_provider_that_speaks_no_tls_is_a_502(start):
+    def answer_in_plain_text() -> None:
+        client, _ = listener.accept()
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\nThis is HTTP.")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer_in_plain_text, daemon=True).start()
+        server = start(upstream_url=f"https://127.0.0.1:{listener.getsockname()[1]}")
+        with RawClient(server.port) as client:
+            assert_error(client.request(), "anthropic", 502, "TLS")

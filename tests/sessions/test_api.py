@@ -27,7 +27,9 @@ def sessions() -> list[Session]:
             is_streaming=number % 2 == 0, finish_reason="end_turn", success=True, started_at=NOW, recorder="t",
         )  # fmt: skip
         if number == 1:
-            ToolCall.objects.create(session=row, exchange=exchange, call_id="c", name="Read", arguments=b"", started_at=NOW, execution_ms=5)
+            ToolCall.objects.create(
+                session=row, exchange=exchange, call_id="c", name="Read", arguments=b"", started_at=NOW, execution_ms=5
+            )
         rows.append(row)
     Session.objects.create(session_id="quiet", started_at=NOW, completed_at=NOW)  # no model was asked
     return rows
@@ -68,7 +70,18 @@ def test_filters_and_order(sessions, query, expected):
 
 
 @pytest.mark.parametrize(
-    "query", ["foo=1", "page=0", "page_size=501", "page_size=x", "sort=size", "success=perhaps", "days=-1", "since=yesterday", "min_cost=NaN%00"]
+    "query",
+    [
+        "foo=1",
+        "page=0",
+        "page_size=501",
+        "page_size=x",
+        "sort=size",
+        "success=perhaps",
+        "days=-1",
+        "since=yesterday",
+        "min_cost=NaN%00",
+    ],
 )
 def test_a_bad_parameter_is_a_422_that_names_it(sessions, query):
     answer = Client().get(f"/sessions?{query}")
@@ -102,7 +115,9 @@ def test_an_unknown_cost_is_null_and_errors_are_said(sessions):
     assert answer[3]["metadata"] == {"project": "myapp", "tags": []}
 
 
-@pytest.mark.parametrize("path", ["/sessions/none", "/sessions/none/exchanges", "/sessions/none/tools", "/sessions/none/exchanges/r/raw"])
+@pytest.mark.parametrize(
+    "path", ["/sessions/none", "/sessions/none/exchanges", "/sessions/none/tools", "/sessions/none/exchanges/r/raw"]
+)
 def test_what_is_not_there_is_a_404_in_json(sessions, path):
     answer = Client().get(path)
     assert answer.status_code == 404

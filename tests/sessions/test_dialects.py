@@ -14,7 +14,10 @@ SSE, JSON = "text/event-stream; charset=utf-8", "application/json"
 
 def stream(*events: dict, named: bool = True) -> bytes:
     return b"".join(
-        (b"event: " + e["type"].encode() + b"\n" if named else b"") + b"data: " + json.dumps(e, ensure_ascii=False).encode() + b"\n\n"
+        (b"event: " + e["type"].encode() + b"\n" if named else b"")
+        + b"data: "
+        + json.dumps(e, ensure_ascii=False).encode()
+        + b"\n\n"
         for e in events
     )
 
@@ -119,7 +122,13 @@ def test_a_stream_cut_anywhere_says_the_same(given_stream, cuts):
 
 def test_usage_classes_do_not_overlap():
     usage = facts_of("anthropic", ANTHROPIC).usage
-    assert (usage.input, usage.cache_read, usage.cache_creation_5m, usage.cache_creation_1h, usage.output) == (12, 1000, 20, 10, 99)
+    assert (usage.input, usage.cache_read, usage.cache_creation_5m, usage.cache_creation_1h, usage.output) == (
+        12,
+        1000,
+        20,
+        10,
+        99,
+    )
     assert usage.total == 1141
     for dialect, data in STREAMS[1:]:
         usage = facts_of(dialect, data).usage
@@ -143,7 +152,11 @@ def test_half_a_stream_is_half_an_answer(dialect, data):
     assert not facts.error
 
 
-@given(st.sampled_from(["anthropic", "openai-chat", "openai-responses", ""]), st.binary(max_size=300), st.sampled_from([SSE, JSON, ""]))
+@given(
+    st.sampled_from(["anthropic", "openai-chat", "openai-responses", ""]),
+    st.binary(max_size=300),
+    st.sampled_from([SSE, JSON, ""]),
+)
 def test_nothing_raises_whatever_comes(dialect, data, content_type):
     facts_of(dialect, data, content_type)
     facts_of(dialect, b"data: " + data + b"\n\n", content_type)
@@ -171,7 +184,7 @@ def test_json_of_any_shape_is_read_as_far_as_it_makes_sense(dialect, value):
 
 
 def test_broken_arguments_of_a_tool_stay_what_they_are():
-    data = ANTHROPIC.replace(rb'.py\"}', rb'.py')
+    data = ANTHROPIC.replace(rb".py\"}", rb".py")
     facts = facts_of("anthropic", data)
     assert facts.tool_calls[0].arguments == '{"file_path": "/a.py'
     assert facts.complete
@@ -190,7 +203,10 @@ def test_errors_in_a_body_and_in_a_stream():
     assert facts_of("anthropic", b"event: error\ndata: " + body + b"\n\n").error == "overloaded_error: Overloaded"
     body = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"bad"}}'
     assert facts_of("openai-chat", body, JSON, 400).error == "invalid_request_error: no"
-    failed = {"type": "response.failed", "response": {"id": "r", "status": "failed", "error": {"code": "server_error", "message": "x"}}}
+    failed = {
+        "type": "response.failed",
+        "response": {"id": "r", "status": "failed", "error": {"code": "server_error", "message": "x"}},
+    }
     assert facts_of("openai-responses", stream(failed)).error == "server_error: x"
 
 
@@ -253,7 +269,11 @@ def test_what_a_request_is(method, path, dialect, kind):
     assert (dialect_of("any", method, path), kind_of(method, path)) == (dialect, kind)
 
 
-@given(st.lists(st.sampled_from([b"data: a", b"data:b", b"data", b"event: e", b": note", b"id: 1", b""]), max_size=12), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.integers(1, 5))
+@given(
+    st.lists(st.sampled_from([b"data: a", b"data:b", b"data", b"event: e", b": note", b"id: 1", b""]), max_size=12),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.integers(1, 5),
+)
 def test_events_are_the_same_in_any_chunking_and_with_any_line_end(lines, end, step):
     data = end.join([*lines, b"", b""])
     whole = SseParser().feed(b"\n".join([*lines, b"", b""]))

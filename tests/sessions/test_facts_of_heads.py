@@ -57,7 +57,14 @@ def test_the_client_of_a_request(headers, expected):
 
 
 def test_credentials_are_not_kept():
-    headers = [("Authorization", "x"), ("X-API-Key", "x"), ("api-key", "x"), ("Cookie", "x"), ("Accept", "y"), ("User-Agent", "u")]
+    headers = [
+        ("Authorization", "x"),
+        ("X-API-Key", "x"),
+        ("api-key", "x"),
+        ("Cookie", "x"),
+        ("Accept", "y"),
+        ("User-Agent", "u"),
+    ]
     assert kept_headers(headers) == [("Accept", "y"), ("User-Agent", "u")]
     assert kept_headers(headers, keep_user_agent=False) == [("Accept", "y")]
 
@@ -68,7 +75,10 @@ def test_query_values_named_like_a_key_are_masked():
 
 
 def test_project_and_tags_come_from_headers():
-    assert metadata_of([("X-Project-ID", "myapp"), ("x-session-tags", "a, b,")]) == {"project": "myapp", "tags": ["a", "b"]}
+    assert metadata_of([("X-Project-ID", "myapp"), ("x-session-tags", "a, b,")]) == {
+        "project": "myapp",
+        "tags": ["a", "b"],
+    }
 
 
 def test_costs_have_their_cache_prices_and_unknown_models_none():
@@ -106,5 +116,5 @@ def test_a_bomb_is_noticed_before_it_goes_off(coding):
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 def test_bytes_that_do_not_decode_are_an_error(coding):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Decoder(coding, 1000).feed(b"this is not compressed at all, really")

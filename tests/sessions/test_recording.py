@@ -22,7 +22,9 @@ USER_ID = f"user_abc123_account_def456_session_{SESSION}"
 
 def converse(server, turns: int = 3) -> list[dict]:
     """A conversation with a tool call in each turn, as a coding assistant has it."""
-    client = anthropic.Anthropic(base_url=server.url, api_key="sk-ant-secret", default_headers={"x-project-id": "myapp"})
+    client = anthropic.Anthropic(
+        base_url=server.url, api_key="sk-ant-secret", default_headers={"x-project-id": "myapp"}
+    )
     messages: list[dict] = []
     for turn in range(turns):
         messages.append({"role": "user", "content": f'turn {turn}: use the tool Read with {{"file_path": "/f{turn}"}}'})
@@ -36,7 +38,12 @@ def converse(server, turns: int = 3) -> list[dict]:
             calls = [b for b in answer.content if b.type == "tool_use"]
             if not calls:
                 break
-            messages.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": calls[0].id, "content": "line\n" * 50}]})
+            messages.append(
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": calls[0].id, "content": "line\n" * 50}],
+                }
+            )
     return messages
 
 
@@ -59,8 +66,12 @@ def test_a_conversation_is_one_session_with_its_sums(recorded):
 
 
 def test_the_guides_sql_works_as_it_stands(recorded):
-    recorded.rows("SELECT * FROM sessions WHERE model_used = 'claude-sonnet-4' AND input_tokens > 1000 ORDER BY started_at DESC;")
-    assert len(recorded.rows("SELECT * FROM sessions WHERE model_used = 'claude-sonnet-4-5' AND input_tokens > 100")) == 1
+    recorded.rows(
+        "SELECT * FROM sessions WHERE model_used = 'claude-sonnet-4' AND input_tokens > 1000 ORDER BY started_at DESC;"
+    )
+    assert (
+        len(recorded.rows("SELECT * FROM sessions WHERE model_used = 'claude-sonnet-4-5' AND input_tokens > 100")) == 1
+    )
 
 
 def test_the_guides_jq_lines_work_as_they_stand(recorded):
@@ -116,12 +127,18 @@ def test_only_the_owner_may_read(recorded):
 
 def test_tool_calls_have_their_result_and_time(recorded):
     tools = recorded.json(f"/sessions/{SESSION}/tools")
-    assert [tool["arguments"] for tool in tools] == ['{"file_path":"/f0"}', '{"file_path":"/f1"}', '{"file_path":"/f2"}']
+    assert [tool["arguments"] for tool in tools] == [
+        '{"file_path":"/f0"}',
+        '{"file_path":"/f1"}',
+        '{"file_path":"/f2"}',
+    ]
     assert all(tool["result"] == "line\n" * 50 and tool["execution_time_ms"] > 0 for tool in tools)
 
 
 def test_request_bodies_come_back_byte_for_byte(recorded, upstream):
-    for row, received in zip(recorded.rows("select request_id from exchanges order by id"), upstream.requests, strict=True):
+    for row, received in zip(
+        recorded.rows("select request_id from exchanges order by id"), upstream.requests, strict=True
+    ):
         status, _, body = recorded.get(f"/sessions/{SESSION}/exchanges/{row[0]}/raw")
         assert (status, body) == (200, received.body)
 
@@ -148,7 +165,9 @@ def record_one(server, upstream, body: bytes, path: bytes = b"/v1/messages") -> 
     with RawClient(server.port) as client:
         client.request(target=path, body=body)
     server.wait_recorded(before + 1)
-    return server.rows("select request_id, session_id, capture, error, success from exchanges order by id desc limit 1")[0]
+    return server.rows(
+        "select request_id, session_id, capture, error, success from exchanges order by id desc limit 1"
+    )[0]
 
 
 @pytest.mark.parametrize("body", [b'{"model": "m", "messages": [', b"\xff\xfe\x00 no JSON", b'"text"', b"[" * 100_000])
@@ -157,7 +176,12 @@ def test_a_body_that_is_no_json_object_is_recorded_as_it_came(server, upstream, 
     name = server.rows("select session_id from sessions where id = ?", session)[0][0]
     assert capture == "full"
     assert server.get(f"/sessions/{name}/exchanges/{request_id}/raw")[2] == body
-    assert [line["type"] for line in server.lines(name)] == ["started", "request_recorded", "response_recorded", "completed"]
+    assert [line["type"] for line in server.lines(name)] == [
+        "started",
+        "request_recorded",
+        "response_recorded",
+        "completed",
+    ]
 
 
 def test_a_path_of_no_dialect_is_recorded(server, upstream):
@@ -170,7 +194,9 @@ def test_a_stream_cut_in_a_character_is_recorded_as_far_as_it_came(start, upstre
         await exchange.read_body()
         await exchange.start_stream()
         await exchange.chunk(b'data: {"type":"message_start","message":{"id":"cut","model":"m"}}\n\n')
-        await exchange.chunk(b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"half"}}\n\ndata: \xf0\x9f')
+        await exchange.chunk(
+            b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"half"}}\n\ndata: \xf0\x9f'
+        )
         exchange.keep = False
 
     server = start()
@@ -184,11 +210,22 @@ def test_a_stream_cut_in_a_character_is_recorded_as_far_as_it_came(start, upstre
 
 
 def test_a_compressed_answer_is_recorded_as_text(start, upstream):
-    body = {"id": "z", "type": "message", "model": "m", "content": [{"type": "text", "text": "squeezed"}], "stop_reason": "end_turn"}
+    body = {
+        "id": "z",
+        "type": "message",
+        "model": "m",
+        "content": [{"type": "text", "text": "squeezed"}],
+        "stop_reason": "end_turn",
+    }
 
     async def script(exchange):
         await exchange.read_body()
-        await exchange.answer(200, gzip.compress(json.dumps(body).encode()), ("content-encoding", "gzip"), ("content-type", "application/json"))
+        await exchange.answer(
+            200,
+            gzip.compress(json.dumps(body).encode()),
+            ("content-encoding", "gzip"),
+            ("content-type", "application/json"),
+        )
 
     server = start()
     upstream.script(script)
@@ -233,7 +270,12 @@ def test_a_body_beyond_what_is_kept_is_recorded_as_metadata(start, upstream):
 def test_a_session_id_that_is_a_path_is_not_one(server, upstream):
     with RawClient(server.port) as client:
         client.request(headers=b"session_id: ../../../tmp/evil\r\n", body=b'{"model":"evil"}')
-    rows = eventually(lambda: server.rows("select s.session_id from sessions s join exchanges e on e.session_id = s.id where e.model_requested = 'evil'"), "the record")
+    rows = eventually(
+        lambda: server.rows(
+            "select s.session_id from sessions s join exchanges e on e.session_id = s.id where e.model_requested = 'evil'"
+        ),
+        "the record",
+    )
     assert re.fullmatch(r"[0-9a-f-]{36}", rows[0][0])
 
 
@@ -261,5 +303,5 @@ def test_user_agents_are_left_out_where_asked(start, tmp_path):
 
 
 def test_the_start_of_a_session_names_its_day(recorded):
-    started = [line for line in recorded.lines() if line["type"] == "started"][0]["timestamp"]
+    started = next(line for line in recorded.lines() if line["type"] == "started")["timestamp"]
     assert datetime.fromisoformat(started.replace("Z", "+00:00")).tzinfo is not None

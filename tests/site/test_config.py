@@ -29,7 +29,11 @@ def test_the_example_file_holds_every_key_with_its_default(tmp_path):
     text = (ROOT / "config.example.yaml").read_text()
     example = config(tmp_path, text)
     assert example.model_dump(exclude={"file", "home"}) == load({}).model_dump(exclude={"file", "home"})
-    assert set(keys_of(type(example))) <= {line.strip(" #").split(":")[0] for line in text.splitlines()} | {"name", "home", "file"}
+    assert set(keys_of(type(example))) <= {line.strip(" #").split(":")[0] for line in text.splitlines()} | {
+        "name",
+        "home",
+        "file",
+    }
 
 
 def keys_of(model) -> list[str]:
@@ -66,8 +70,16 @@ def test_every_variable_of_the_environment_reaches_its_key(tmp_path):
 
 
 def test_variables_in_the_file_are_the_environments(tmp_path):
-    found = config(tmp_path, "host: ${ADDRESS}\nproviders: {openai: {api_key: '${NO_KEY}', base_url: 'http://${ADDRESS}:1/v1'}}", ADDRESS="127.0.0.3")
-    assert (found.host, found.providers["openai"].base_url, found.providers["openai"].api_key) == ("127.0.0.3", "http://127.0.0.3:1/v1", None)
+    found = config(
+        tmp_path,
+        "host: ${ADDRESS}\nproviders: {openai: {api_key: '${NO_KEY}', base_url: 'http://${ADDRESS}:1/v1'}}",
+        ADDRESS="127.0.0.3",
+    )
+    assert (found.host, found.providers["openai"].base_url, found.providers["openai"].api_key) == (
+        "127.0.0.3",
+        "http://127.0.0.3:1/v1",
+        None,
+    )
 
 
 def test_templates_of_requests_are_left_alone(tmp_path):
@@ -100,13 +112,25 @@ def test_an_empty_section_means_its_defaults(tmp_path):
         ("host: ${NOPE", ["host", "closing brace"]),
         ("providers: {mine: {}}", ["providers.mine", "provider_type is missing"]),
         ("providers: {openai: {base_url: ftp://x}}", ["providers.openai.base_url", "https://api.example.com/v1"]),
-        ("providers: {openai: {request_headers: {headers: {A: '${user}'}}}}", ["providers.openai.request_headers.headers.A", "${env.NAME}"]),
-        ("routing: {rules: [{name: r, model_pattern: '(', primary: openai}]}", ["routing.rules.0.model_pattern", "regular expression"]),
+        (
+            "providers: {openai: {request_headers: {headers: {A: '${user}'}}}}",
+            ["providers.openai.request_headers.headers.A", "${env.NAME}"],
+        ),
+        (
+            "routing: {rules: [{name: r, model_pattern: '(', primary: openai}]}",
+            ["routing.rules.0.model_pattern", "regular expression"],
+        ),
         ("routing: {rules: [{name: r, primary: nobody}]}", ["'r'", "primary", "anthropic, openai", "'nobody'"]),
         ("routing: {rules: [{name: r}]}", ["'r'", "names no provider"]),
         ("bypass: {provider: nobody}", ["bypass.provider", "'nobody'"]),
-        ("session_recording: {pii: {enabled: true, redaction_mode: tokenize}}", ["session_recording.pii", "hmac_secret"]),
-        ("session_recording: {pii: {custom_patterns: [{name: a, pattern: '[', confidence: 1}]}}", ["custom_patterns.0.pattern"]),
+        (
+            "session_recording: {pii: {enabled: true, redaction_mode: tokenize}}",
+            ["session_recording.pii", "hmac_secret"],
+        ),
+        (
+            "session_recording: {pii: {custom_patterns: [{name: a, pattern: '[', confidence: 1}]}}",
+            ["custom_patterns.0.pattern"],
+        ),
         ("session_recording: {sqlite: {enabled: false}}", ["session_recording.sqlite.enabled", "expected true"]),
         ("session_recording: {cleanup: {retention: {max_age_days: -1}}}", ["max_age_days", "-1"]),
         ("database_url: mysql://x", ["database_url", "postgres://"]),

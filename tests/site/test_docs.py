@@ -50,7 +50,9 @@ def shell(recorded, tmp_path):
 
     def run(command: str) -> str:
         command = command.replace("localhost:8081", f"localhost:{recorded.port}")
-        done = subprocess.run(["bash", "-euc", command], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["bash", "-euc", command], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, (command, done.stderr)
         return done.stdout
 
@@ -105,11 +107,15 @@ def test_make_serve_on_a_clean_clone(tmp_path, upstream):
     home = tmp_path / "home"
     home.mkdir()
     installs = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
-    environ = environment(home, LUNAROUTE_PORT=str(port), LUNAROUTE_ANTHROPIC_BASE_URL=upstream.url, PYTHON=sys.executable, **installs)
+    environ = environment(
+        home, LUNAROUTE_PORT=str(port), LUNAROUTE_ANTHROPIC_BASE_URL=upstream.url, PYTHON=sys.executable, **installs
+    )
     environ.pop("VIRTUAL_ENV", None)
     assert "make serve" in (ROOT / "README.md").read_text()
     log = open(tmp_path / "serve.log", "w+")
-    process = subprocess.Popen(["make", "serve"], cwd=clone, env=environ, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        ["make", "serve"], cwd=clone, env=environ, stdout=log, stderr=log, start_new_session=True
+    )
     try:
         from tests.support.raw import RawClient
 

@@ -28,7 +28,7 @@ async def answer_as_vendor(exchange: "Exchange") -> None:
         body = json.loads(request.body or b"{}")
         if not isinstance(body, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         await exchange.json(anthropic_error("invalid_request_error", "the body is no JSON"), 400)
         return
     if path.endswith("/messages/count_tokens"):
