@@ -142,6 +142,7 @@ def bench_storage(port: int, server) -> None:
     ]
     messages: list[dict] = []
     sock = connect(port)
+    settle(server)
     before = _stored(server)
     for turn in range(100):
         text = "\n".join(f"{turn}:{row} some line of code, number {row * turn}" for row in range(25))

@@ -38,7 +38,7 @@ OVERHEAD = 2048
 # Seconds for which the chunks of a running answer are collected before they go to the recorder.
 STREAM_DELAY = 0.05
 # Seconds for which ended exchanges are collected: long enough to share a write, short against the 200 ms that a crash may cost.
-END_DELAY = 0.005
+END_DELAY = 0.015
 
 
 class Capture:

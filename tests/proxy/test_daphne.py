@@ -61,6 +61,37 @@ def test_an_own_request_in_pieces(raw):
     assert raw.answer(b"GET").body == b'{"status":"ok"}'
 
 
+def test_an_own_requests_body_right_behind_its_head_comes_in_order(server):
+    """The connection changes hands between the two."""
+    body = b"username=a&password=" + b"b" * 50_000
+    for _ in range(20):
+        with RawClient(server.port) as client:
+            client.send(
+                b"POST /admin/login/ HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n"
+                b"content-type: application/x-www-form-urlencoded\r\n\r\n" % len(body)
+            )
+            client.send(body)
+            assert client.answer().status == 403
+
+
+def test_many_own_requests_at_once(server):
+    clients = [RawClient(server.port) for _ in range(50)]
+    for client in clients:
+        client.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    for client in clients:
+        assert client.answer().body == b'{"status":"ok"}'
+        assert client.rest() == b""
+        client.close()
+
+
+def test_an_own_page_closes_the_connection_so_that_the_next_request_is_looked_at(raw, upstream):
+    """Sent ahead on the same connection, a provider's request must not reach Django."""
+    raw.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" + b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert raw.answer(b"GET").body == b'{"status":"ok"}'
+    assert raw.rest() == b""
+    assert not upstream.requests
+
+
 def test_a_form_of_an_own_page_still_works(raw):
     body = b"username=a&password=b"
     answer = raw.request(

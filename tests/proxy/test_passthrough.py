@@ -1,5 +1,6 @@
 """What goes through comes out as it went in, in both directions."""
 
+import asyncio
 import gzip
 
 import brotli
@@ -247,3 +248,91 @@ def test_five_megabytes_each_way(server, upstream):
     upstream.script(script)
     with RawClient(server.port) as client:
         assert client.request(body=body).body == body
+
+
+@pytest.mark.parametrize("method", [b"GET", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"PROPFIND"])
+def test_any_method_passes_with_its_body(raw, upstream, method):
+    upstream.script("echo")
+    assert raw.request(method, b"/v1/files/x", b"body").body == b"body"
+    assert upstream.requests[-1].method == method.decode()
+
+
+def test_a_compressed_request_stays_as_it_is(raw, upstream):
+    """Codex compresses its requests."""
+    body = zstandard.ZstdCompressor().compress(b'{"input": "' + b"x" * 5000 + b'"}')
+    upstream.script("echo")
+    assert raw.request(target=b"/v1/responses", body=body, headers=b"content-encoding: zstd\r\n").body == body
+    assert upstream.requests[-1].header("content-encoding") == "zstd"
+
+
+def test_header_values_pass_byte_for_byte(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 200 \xe9t\xe9\r\nx-b: \xc3\xa9\xff\r\nX-Empty:\r\ncontent-length: 0\r\n\r\n")
+
+    upstream.script(script)
+    answer = raw.request(headers=b"x-a: \xc3\xa9\xff \"'\\\r\n")
+    assert (b"x-a", b"\xc3\xa9\xff \"'\\") in upstream.requests[-1].headers
+    assert answer.head.startswith(b"HTTP/1.1 200 \xe9t\xe9\r\n")
+    assert answer.header(b"x-b") == b"\xc3\xa9\xff"
+    assert answer.header(b"x-empty") == b""
+
+
+@pytest.mark.parametrize("body", [b"0\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_chunked_request_may_be_short(raw, upstream, method, body):
+    raw.send(method + b" /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + body)
+    assert raw.answer().status == 200
+    assert upstream.requests[-1].body == body.replace(b"\r\n", b"").strip(b"01")
+
+
+def test_an_answer_in_single_bytes(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        answer = b"HTTP/1.1 200 OK\r\nx: 1\r\ntransfer-encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n"
+        for byte in answer:
+            await exchange.send(bytes((byte,)))
+            await asyncio.sleep(0)
+
+    upstream.script(script)
+    answer = raw.request()
+    assert (answer.body, answer.complete, answer.header(b"x")) == (b"hello world", True, b"1")
+
+
+def test_a_refusal_comes_before_the_body_of_a_client_that_asks_first(raw, upstream):
+    async def script(exchange):
+        await exchange.answer(401, b"{}")
+        await exchange.until_gone()
+
+    upstream.script(script)
+    raw.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    assert raw.answer().status == 401
+
+
+def test_every_interim_answer_passes_in_order(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        for number in range(5):
+            await exchange.send(b"HTTP/1.1 103 Early Hints\r\nlink: <%d>\r\n\r\n" % number)
+        await exchange.json({})
+
+    upstream.script(script)
+    raw.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+    assert [raw.head().header(b"link") for _ in range(5)] == [b"<%d>" % number for number in range(5)]
+    assert raw.answer().status == 200
+
+
+def test_a_client_of_http_1_0_gets_no_interim_answer(raw, upstream):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
+        await exchange.json({})
+
+    upstream.script(script)
+    raw.send(b"POST /v1/messages HTTP/1.0\r\ncontent-length: 2\r\n\r\n{}")
+    assert raw.answer().status == 200
+
+
+def test_a_client_that_wants_to_close_gets_its_answer_and_the_end(raw, upstream):
+    assert raw.request(headers=b"connection: close\r\n").header(b"connection") == b"close"
+    assert raw.rest() == b""

@@ -128,7 +128,7 @@ def test_compressed_answers(both, coding):
         (401, "authentication_error", "AuthenticationError"),
         (403, "permission_error", "PermissionDeniedError"),
         (404, "not_found_error", "NotFoundError"),
-        (413, "request_too_large", "RequestTooLargeError"),
+        (413, "request_too_large", "ContentTooLargeError"),
         (429, "rate_limit_error", "RateLimitError"),
         (500, "api_error", "InternalServerError"),
         (529, "overloaded_error", "OverloadedError"),
