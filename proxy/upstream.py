@@ -229,7 +229,9 @@ def _proxy_for(scheme: str, host: str, port: int):
     except ValueError:
         valid = False
     if proxy.scheme not in ("http", "https"):
-        raise ValueError(f"{variable} names a proxy of {proxy.scheme}://, and LunaRoute knows http:// and https:// only")
+        raise ValueError(
+            f"{variable} names a proxy of {proxy.scheme}://, and LunaRoute knows http:// and https:// only"
+        )
     if not valid:
         raise ValueError(f"{variable} is no address of a proxy")
     return proxy

@@ -39,6 +39,7 @@ def shared_server(provider: FakeUpstream, tmp_path_factory) -> Iterator[RunningS
     server = start_server(tmp_path_factory.mktemp("home"), provider.url)
     yield server
     assert server.stop() == 0, server.output()
+    assert "Traceback" not in server.output(), server.output()
 
 
 @pytest.fixture

@@ -292,7 +292,9 @@ def test_bad_chunking_cuts_the_provider_and_is_recorded_so(server, upstream):
 
     upstream.script(script)
     with RawClient(server.port) as client:
-        client.send(b"POST /v1/messages/bad-chunks HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        client.send(
+            b"POST /v1/messages/bad-chunks HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
         eventually(lambda: upstream.requests, "the head at the provider")
         client.send(b"xyz\r\n")
         assert_error(client.answer(), "anthropic", 400, "chunk")

@@ -86,7 +86,9 @@ def test_the_asynchronous_client(both):
 
 
 def test_count_tokens_and_models(both):
-    assert both(lambda base: client(base).messages.count_tokens(model=MODEL, messages=HELLO)).value["input_tokens"] == 42
+    assert (
+        both(lambda base: client(base).messages.count_tokens(model=MODEL, messages=HELLO)).value["input_tokens"] == 42
+    )
     assert both(lambda base: [model.id for model in client(base).models.list()]).value == ["gpt-5"]
 
 

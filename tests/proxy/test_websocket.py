@@ -213,7 +213,9 @@ def test_a_client_that_leaves_ends_the_providers_connection(server, upstream):
 @pytest.mark.parametrize("status", [400, 401, 404, 426, 429, 503])
 def test_a_refusal_of_the_upgrade_passes_as_it_is(server, upstream, status):
     async def script(exchange):
-        await exchange.answer(status, b'{"error":{"message":"no"}}', ("upgrade", "h2c"), ("retry-after", "7"), reason="No")
+        await exchange.answer(
+            status, b'{"error":{"message":"no"}}', ("upgrade", "h2c"), ("retry-after", "7"), reason="No"
+        )
 
     upstream.script(script)
     with RawClient(server.port) as client:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.support.upstream import Exchange
 
+
 async def hang(exchange: "Exchange") -> None:
     """Read the request, and never answer."""
     await exchange.read_body()
