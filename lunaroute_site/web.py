@@ -20,5 +20,5 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     server = Server(application, listeners, control, link)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # rarer collections: the data plane makes next to no cycles
+    gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.views)
     server.run()

@@ -5,6 +5,7 @@ makes the record in a process of its own.
 """
 
 import asyncio
+import gc
 from time import perf_counter, time_ns
 from uuid import uuid4
 
@@ -20,6 +21,8 @@ from routing.snapshot import Refusal
 MAX_KEPT = 32 << 20
 # Seconds within which a pooled connection's end means that it was dead before the request.
 RETRY_WINDOW = 1.0
+# Seconds until the memory of failed exchanges is collected.
+TIDY_AFTER = 0.25
 
 
 class TooLarge(Exception):
@@ -91,6 +94,7 @@ class Exchange:
         if self.connection is not None:
             self.connection.abort()
         self.finish(error, message)
+        _tidy_soon()
 
     def leave(self, when: str) -> None:
         """End because nobody waits for the answer any more."""
@@ -290,6 +294,26 @@ def _relay_informational(request: ProxyRequest):
         asyncio.ensure_future(request.send(message))
 
     return relay
+
+
+_tidying: asyncio.TimerHandle | None = None
+
+
+def _tidy_soon() -> None:
+    """Collect garbage in a moment.
+
+    The exceptions, frames and futures of an exchange that failed hold each other, and its bodies with them: a few
+    objects, so the collector sees no need for a long time, but hundreds of kilobytes.
+    """
+    global _tidying
+    if _tidying is None:
+        _tidying = asyncio.get_running_loop().call_later(TIDY_AFTER, _tidy)
+
+
+def _tidy() -> None:
+    global _tidying
+    _tidying = None
+    gc.collect()
 
 
 class Relay:
