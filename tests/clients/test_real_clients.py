@@ -51,7 +51,9 @@ def check(server: RunningServer, name: str, tool: str) -> dict:
     """The session has its tool call with the file's content, tokens and a cost."""
     # The request that carries the tool's result is the last one to wait for: how many came before it is the client's
     # own affair (Codex opens a WebSocket with a request that generates nothing).
-    eventually(lambda: server.rows("select 1 from tool_calls where result_exchange_id is not null"), "the tool's result")
+    eventually(
+        lambda: server.rows("select 1 from tool_calls where result_exchange_id is not null"), "the tool's result"
+    )
     eventually(lambda: not server.rows("select 1 from exchanges where success is null"), "no exchange under way")
     session = the_session(server, name)
     assert session["success"], session
