@@ -117,7 +117,8 @@ def set_usage(row: Exchange, usage: Usage) -> None:
 def _error(row: Exchange, live: Live, facts: ResponseFacts) -> str:
     """Why the exchange failed, in words, or nothing."""
     end = live.end
-    if end.error:
+    # Codex hangs up on reading the answer's last event, without waiting for the end of the body: it has all it asked for.
+    if end.error and not (end.error == "client_disconnected" and facts.complete):
         return f"{end.error}: {end.error_message}" if end.error_message else end.error
     if facts.error:
         return facts.error

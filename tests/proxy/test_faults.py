@@ -58,6 +58,31 @@ def test_a_client_that_leaves_in_the_middle_cancels_and_is_recorded_so(server, u
     assert error.startswith("client_disconnected")
 
 
+def test_a_client_that_leaves_once_the_answer_is_complete_has_had_success(server, upstream):
+    """As Codex does: it hangs up on the last event, before the body's end."""
+
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.start_stream()
+        await exchange.chunk(
+            b'event: message_start\ndata: {"type":"message_start","message":{"id":"served","model":"m"}}\n\n'
+            b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+        )
+        await exchange.reader.read()
+        exchange.upstream.lost.set()
+        exchange.keep = False
+
+    upstream.script(script)
+    client = RawClient(server.port)
+    client.send(REQUEST)
+    client.head()
+    client.chunk()
+    client.close()
+    assert upstream.lost.wait(1)
+    query = "select success, error from exchanges where response_id = 'served' and success is not null"
+    assert eventually(lambda: server.rows(query), "the record") == [(1, "")]
+
+
 def test_a_client_that_leaves_while_sending_cancels(server, upstream):
     upstream.script(None)
     client = RawClient(server.port)
