@@ -22,7 +22,8 @@ kind                      payload
 """
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 HEADER = struct.Struct(">IBQQ")
 
@@ -33,8 +34,7 @@ ACK = 100
 MAX_PAYLOAD = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(msgspec.Struct, frozen=True):
     """The request's head as the client sent it.
 
     ``headers`` are pairs in order, decoded as Latin-1, without credentials. ``query`` is the raw query
@@ -52,19 +52,17 @@ class Begin:
     client_ip: str
     started_us: int  # wall clock, microseconds since the epoch
     upgrade: bool = False  # the client asked for a WebSocket
-    metadata: dict[str, str] = field(default_factory=dict)  # e.g. {"project": "myapp"}
+    metadata: dict[str, str] = {}  # e.g. {"project": "myapp"}
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct, frozen=True):
     """The answer's head. ``status`` is what the client got."""
 
     status: int
     headers: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """How the exchange ended. Durations are in milliseconds, sizes in bytes, None where it never happened.
 
     ``error`` is None or one of ``client_disconnected``, ``upstream_connect``, ``upstream_timeout``,

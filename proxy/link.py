@@ -11,7 +11,7 @@ import socket
 from itertools import count
 from time import time_ns
 
-import orjson
+import msgspec
 
 from proxy.capture import (
     ACK,
@@ -29,6 +29,7 @@ from proxy.capture import (
 )  # fmt: skip
 
 logger = logging.getLogger("lunaroute.recorder")
+encode = msgspec.json.Encoder().encode
 
 # Bytes held for the recorder in all, and of one body: a longer one is recorded without its text.
 MAX_HELD = 64 << 20
@@ -127,7 +128,7 @@ class Capture:
                     frames[first:at] = [(kind, when, payload)]
                     at, last = first + 1, len(frames)
             elif kind in (BEGIN, RESPONSE_HEAD, END):
-                payload = orjson.dumps(payload)
+                payload = encode(payload)
             self._pack(parts, kind, when, payload)
         self._sent = last
         return parts

@@ -11,7 +11,8 @@ OPENAI_PREFIXES = (*OPENAI_ONLY_PREFIXES, b"/v1", b"/models")
 
 
 def _under(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
-    return any(path.startswith(p) and path[len(p) : len(p) + 1] in (b"", b"/") for p in prefixes)
+    # Almost every path that is asked about is no such one, and that costs one call.
+    return path.startswith(prefixes) and any(path == p or path.startswith(p + b"/") for p in prefixes)
 
 
 def is_own(path: bytes) -> bool:

@@ -1,6 +1,6 @@
 """One exchange as it becomes known: frames in, facts out. No sockets, no database, no clock but the frames' own."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -192,7 +192,7 @@ class Socket:
         self._count += 1
         self._received = self._messages = 0
         request_id = str(uuid5(UUID(self._begin.request_id), str(self._count)))
-        begin = replace(self._begin, request_id=request_id, started_us=when, upgrade=False)
+        begin = msgspec.structs.replace(self._begin, request_id=request_id, started_us=when, upgrade=False)
         live = self._live = Live(begin, "openai-responses", "model", transport="ws")
         live.respond(ResponseHead(200, [("content-type", "text/event-stream")]), when)
         live._chunks = [body]
