@@ -50,6 +50,10 @@ class TokenCounts(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def cache_creation_tokens(self) -> int:
+        return self.cache_creation_5m_tokens + self.cache_creation_1h_tokens
+
 
 class Session(TokenCounts):
     """A conversation: the sums over its exchanges."""

@@ -79,7 +79,6 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "tools": queries.tools_of([row]).get(row.pk, []),
         "total": total,
         "pages": _pages(request, int(number), last),
-        "cache_creation": row.cache_creation_5m_tokens + row.cache_creation_1h_tokens,
     }
     return render(request, "sessions/session.html", context)
 

@@ -52,11 +52,10 @@ class SessionOut(Schema):
 
     @classmethod
     def of(cls, session: Session, tools: list[dict]) -> "SessionOut":
-        names = set(cls.model_fields) - {"metadata", "tools", "error", "cache_creation_tokens"}
+        names = set(cls.model_fields) - {"metadata", "tools", "error"}
         return cls(
             **{name: getattr(session, name) for name in names},
             error=session.error or None,
-            cache_creation_tokens=session.cache_creation_5m_tokens + session.cache_creation_1h_tokens,
             metadata=Metadata(project=session.project or None, tags=session.tags),
             tools=[Tool(**tool) for tool in tools],
         )
