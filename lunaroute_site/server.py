@@ -172,7 +172,6 @@ class Server(DaphneServer):
                 details["application_instance"].cancel()
         reactor.stop()
 
-
     async def _cut(self) -> None:
         """Cut all connections, and wait until what was under way on them has noted its end for the record."""
         connections = list(self.context.connections)
