@@ -139,7 +139,9 @@ def _sums(span: Span, by: str = "") -> list[tuple]:
     if not by:
         return rows(f"SELECT {SUMS} FROM exchanges e{joins} WHERE {condition}", parameters)
     order = "COALESCE(SUM(e.cost_usd), 0) DESC, SUM(e.total_tokens) DESC, COUNT(*) DESC, 1"
-    return rows(f"SELECT {by}, {SUMS} FROM exchanges e{joins} WHERE {condition} GROUP BY 1 ORDER BY {order}", parameters)
+    return rows(
+        f"SELECT {by}, {SUMS} FROM exchanges e{joins} WHERE {condition} GROUP BY 1 ORDER BY {order}", parameters
+    )
 
 
 def _times(span: Span, by: str) -> dict[str, tuple[list[float], list[float]]]:

@@ -43,7 +43,9 @@ def test_the_overview_sums_a_span_and_the_one_before_it(both_databases):
     one, two = session("a"), session("b")
     for number in range(100):
         exchange(one, hour(number / 10), duration_ms=float(number + 1), time_to_first_token_ms=float(number))
-    exchange(two, hour(1), success=False, status=500, cost_usd=None, duration_ms=None, thinking_tokens=5, total_tokens=15)
+    exchange(
+        two, hour(1), success=False, status=500, cost_usd=None, duration_ms=None, thinking_tokens=5, total_tokens=15
+    )
     exchange(two, hour(1), kind="models", cost_usd=9.0)
     exchange(two, hour(-1), cost_usd=3.0)
     found = stats.overview(span())
