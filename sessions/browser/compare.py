@@ -6,6 +6,7 @@ Cache marks (``cache_control``) count as parameters of the request, not as chang
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from os.path import commonprefix
 from typing import Any
 
 import orjson
@@ -197,8 +198,9 @@ def _replaced(old: Sequence, new: Sequence, a: range, b: range) -> list[Change]:
 
 
 def _alike(a: str, b: str) -> bool:
-    """Whether one text may be the other, edited: they begin or end alike, or share most of their lines."""
-    if a == b or a[:40] == b[:40] or a[-40:] == b[-40:]:
+    """Whether one text may be the other, edited: their ends agree for half of the shorter, or most of their lines do."""
+    ends = len(commonprefix((a, b))) + len(commonprefix((a[::-1], b[::-1])))
+    if ends * 2 >= min(len(a), len(b)):
         return True
     x, y = set(a.splitlines()), set(b.splitlines())
     return len(x & y) * 2 > min(len(x), len(y))

@@ -41,7 +41,8 @@ def _lexer_of_suffix(suffix: str) -> Lexer | None:
 def _coloured(code: str, lexer: Lexer | None) -> str:
     if lexer is None or len(code) > MAX_COLOURED:
         return escape(code)
-    return pygments_highlight(code, lexer, _formatter)
+    coloured = pygments_highlight(code, lexer, _formatter)
+    return coloured if code.endswith("\n") else coloured.removesuffix("\n")
 
 
 def code(text: str, language: str = "", path: str = "") -> SafeString:
