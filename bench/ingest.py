@@ -1,6 +1,5 @@
 """Exchanges a second that a recorder takes from a queue that is always full."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ def prepare(sessions: int = SESSIONS, turns: int = TURNS) -> list[bytes]:
     """Give the frames of each exchange, the sessions' exchanges interleaved as if all ran at once."""
     running = [Conversation(1000 + number, 18_000, 2_200).turns(turns) for number in range(sessions)]
     found: list[bytes] = []
-    for turn in range(turns):
+    for _ in range(turns):
         for conversation in running:
             given, number = next(conversation), len(found) + 1
             some = frames(

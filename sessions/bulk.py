@@ -31,17 +31,23 @@ def _values(row: models.Model, columns: list[tuple[str, str, models.Field | None
 
 def known(table: str, column: str, values: Collection[object]) -> set:
     """Give those of `values` that stand in a table's column."""
-    if not values:
-        return set()
-    found: set = set()
-    wanted = list(values)
+    # PostgreSQL gives bytes as memoryviews.
+    return {bytes(v) if isinstance(v, memoryview) else v for (v,) in _select(f'"{column}"', table, column, values)}
+
+
+def keys_of(table: str, column: str, values: Collection[object]) -> dict:
+    """Give the primary key of each of `values` that stands in a table's column."""
+    return dict(_select(f'"{column}", "id"', table, column, values))
+
+
+def _select(what: str, table: str, column: str, values: Collection[object]) -> list[tuple]:
+    found, wanted = [], list(values)
     with connections["default"].cursor() as cursor:
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             marks = ", ".join(["%s"] * len(some))
-            cursor.execute(f'SELECT "{column}" FROM "{table}" WHERE "{column}" IN ({marks})', some)
-            # PostgreSQL gives bytes as memoryviews.
-            found.update(bytes(v) if isinstance(v, memoryview) else v for (v,) in cursor.fetchall())
+            cursor.execute(f'SELECT {what} FROM "{table}" WHERE "{column}" IN ({marks})', some)
+            found += cursor.fetchall()
     return found
 
 
@@ -69,16 +75,22 @@ def insert(model: type[models.Model], rows: Sequence[models.Model]) -> None:
         )
 
 
-def update(model: type[models.Model], rows: Iterable[models.Model], names: tuple[str, ...] | None = None) -> None:
-    """Write the fields `names` (all by default) of `rows`, which are in the database."""
+def update(
+    model: type[models.Model],
+    rows: Iterable[models.Model],
+    names: tuple[str, ...] | None = None,
+    by: tuple[str, ...] = ("id",),
+) -> None:
+    """Write the fields `names` (all by default) of `rows`, which are in the database, found by the columns `by`."""
     rows = list(rows)
     if not rows:
         return
     columns = _columns(model, names)
     assignments = ", ".join(f'"{column}" = %s' for _, column, _ in columns)
+    condition = " AND ".join(f'"{column}" = %s' for column in by)
     connection = connections["default"]
     with connection.cursor() as cursor:
         cursor.executemany(
-            f'UPDATE "{model._meta.db_table}" SET {assignments} WHERE "id" = %s',
-            [[*_values(row, columns, connection), row.pk] for row in rows],
+            f'UPDATE "{model._meta.db_table}" SET {assignments} WHERE {condition}',
+            [[*_values(row, columns, connection), *(getattr(row, name) for name in by)] for row in rows],
         )

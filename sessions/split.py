@@ -24,12 +24,12 @@ PARTS = {
 SYSTEM, TOOLS, MESSAGES = 0, 1, 2
 
 # What stands before a member's value.
-_KEY = re.compile(rb'\s*,?\s*"(?:[^"\\]|\\.)*+"\s*:\s*')
+_KEY = re.compile(rb'\s*,?\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*')
 # A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
 _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 # A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
-_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("(?:[^"\\]|\\.)*+")\}\]')
-_STRING = re.compile(rb'"content":("(?:[^"\\]|\\.)*+")')
+_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}\]')
+_STRING = re.compile(rb'"content":("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 # Stands for a patch's offset where a message's text was the only block of a list.
 WRAPPED = -1
 
@@ -133,8 +133,9 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
         if b'"content":[{"type":"text"' in message:
-            plain = _ONE_BLOCK.sub(rb'"content":\1', message, count=1)
-            if plain != message and _wrap(plain) == message:
+            block = _ONE_BLOCK.match(message, message.index(b'"content":[{"type":"text"'))
+            plain = block and b"".join((message[: block.start()], b'"content":', block[1], message[block.end() :]))
+            if plain and _wrap(plain) == message:
                 message = plain
                 patches.append((number, WRAPPED, b""))
         stripped.append(message)
@@ -142,7 +143,10 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
 
 
 def _wrap(message: bytes) -> bytes:
-    return _STRING.sub(rb'"content":[{"type":"text","text":\1}]', message, count=1)
+    text = _STRING.search(message)
+    return b"".join(
+        (message[: text.start()], b'"content":[{"type":"text","text":', text[1], b"}]", message[text.end() :])
+    )
 
 
 def join(parts: Parts) -> bytes:

@@ -396,8 +396,7 @@ class Store:
         for row in (*batch.created.values(), *batch.changed.values()):
             row.session = row.session  # takes its key; to set the key alone would forget the object
         bulk.insert(Exchange, list(batch.created.values()))
-        given = Exchange.objects.filter(request_id__in=batch.created).values_list("request_id", "pk")
-        for request_id, key in given:
+        for request_id, key in bulk.keys_of("exchanges", "request_id", batch.created).items():
             batch.created[request_id].pk = key
         bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
@@ -407,10 +406,12 @@ class Store:
     def _write_calls(self, batch: Batch) -> None:
         for call in batch.calls:
             call.session, call.exchange = call.session, call.exchange  # take their keys
-        ToolCall.objects.bulk_create(batch.calls, batch_size=100)
         for call, row in batch.results:
-            call.result_exchange_id = row.pk
-        bulk.update(ToolCall, [call for call, _ in batch.results], RESULT_FIELDS)
+            call.result_exchange = row
+        bulk.insert(ToolCall, batch.calls)
+        new = set(map(id, batch.calls))
+        later = [call for call, _ in batch.results if id(call) not in new]
+        bulk.update(ToolCall, later, RESULT_FIELDS, by=("exchange_id", "position"))
 
 
 def _load(session: Session) -> SessionState:
