@@ -6,7 +6,7 @@ https://docs.anthropic.com/en/api/messages and …/build-with-claude/streaming.
 from typing import Any
 
 from sessions.dialects.facts import Block, Message, RequestFacts, ResponseFacts, ToolCall, ToolResult, Usage
-from sessions.dialects.parsing import Answer, count, dumps, error_text, items, loads, mapping, text
+from sessions.dialects.parsing import Answer, clean, count, dumps, error_text, items, loads, mapping, text
 from sessions.dialects.people import words_of
 
 
@@ -145,8 +145,9 @@ class AnthropicAnswer(Answer):
         self._blocks.setdefault(index, {"type": "text"})
         parts = self._deltas.setdefault(index, {})
         for name in ("text", "thinking", "partial_json", "signature"):
-            if isinstance(delta.get(name), str):
-                parts.setdefault(name, []).append(text(delta[name]))
+            piece = delta.get(name)
+            if isinstance(piece, str):
+                parts.setdefault(name, []).append(piece)
         if "citation" in delta:
             self._blocks[index].setdefault("citations", [])
             if isinstance(self._blocks[index]["citations"], list):
@@ -166,9 +167,9 @@ class AnthropicAnswer(Answer):
             block, deltas = dict(self._blocks[index]), self._deltas.get(index, {})
             for name in ("text", "thinking", "signature"):
                 if name in deltas:
-                    block[name] = text(block.get(name)) + "".join(deltas[name])
+                    block[name] = text(block.get(name)) + clean("".join(deltas[name]))
             if "partial_json" in deltas:
-                written = "".join(deltas["partial_json"])
+                written = clean("".join(deltas["partial_json"]))
                 value = loads(written) if written else {}
                 # Broken JSON stays the text that it was.
                 block["input"] = value if isinstance(value, dict | list) else written
