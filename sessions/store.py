@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from sessions import bulk, content, lines, rows
 from sessions.dialects import parse_request
@@ -24,6 +24,10 @@ MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
 TITLE_LENGTH = 120
 RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
+
+
+class SessionGone(Exception):
+    """A session that was at hand has been deleted."""
 
 
 @dataclass(slots=True)
@@ -94,6 +98,13 @@ class Store:
 
     def apply(self, events: list[Event]) -> None:
         """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+        try:
+            self._apply_all(events)
+        except (SessionGone, IntegrityError):
+            # What was at hand has been deleted meanwhile; now nothing is, and all is read again.
+            self._apply_all(events)
+
+    def _apply_all(self, events: list[Event]) -> None:
         batch = Batch()
         try:
             self._recall(events)
@@ -106,6 +117,7 @@ class Store:
             self._open.clear()
             self._done.clear()
             self._answers.clear()
+            self._jsonl.forget()
             raise
 
     def _recall(self, events: list[Event]) -> None:
@@ -309,6 +321,7 @@ class Store:
         self._jsonl.register(batch.lines)
         try:
             with transaction.atomic():
+                content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)
                 bulk.insert(Node, list(batch.nodes.values()), ignore_conflicts=True)
@@ -325,7 +338,10 @@ class Store:
         states = batch.sessions.values()
         stored = {s.row.pk: s for s in states if s.row.pk is not None}
         stored_rows = [s.row for s in stored.values()]
-        for row in Session.objects.select_for_update().filter(pk__in=stored):
+        found = list(Session.objects.select_for_update().filter(pk__in=stored))
+        if len(found) < len(stored):
+            raise SessionGone
+        for row in found:
             mine = stored[row.pk].row
             for name in (*rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens",
                          "duration_ms", "provider_time_ms", "proxy_overhead_ms", "completed_at"):  # fmt: skip
