@@ -5,6 +5,7 @@ from functools import cache
 from hashlib import blake2b
 
 import zstandard
+from django.db import connection
 
 from sessions import bulk
 from sessions.bulk import AT_ONCE
@@ -15,11 +16,23 @@ LEVEL = 3
 # Shorter content is stored as it is: a frame's header would eat what compression gains.
 WORTH_COMPRESSING = 128
 COLUMNS = ("key", "size", "codec", "data")
+# PostgreSQL's advisory lock for contents: any number that nobody else takes.
+LOCK = 0x4C756E61
 
 
 def key_of(content: bytes) -> bytes:
     """The key of `content`: BLAKE2b-128."""
     return blake2b(content, digest_size=16).digest()
+
+
+def keep_others_out(shared: bool = False) -> None:
+    """Until the transaction ends: nobody deletes content while others (`shared`) rely on what is there.
+
+    SQLite's transactions exclude each other anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(%s)", [LOCK])
 
 
 @cache

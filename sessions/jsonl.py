@@ -101,6 +101,10 @@ class JsonlWriter:
         """What was appended is certain now."""
         self._undo.clear()
 
+    def forget(self) -> None:
+        """Take nothing for certain any more: `register` looks at database and disk again."""
+        self._sizes.clear()
+
     def rolled_back(self) -> None:
         """What was appended since the last commit is to be forgotten."""
         while self._undo:

@@ -31,6 +31,11 @@ class Node(models.Model):
 
     class Meta:
         db_table = "nodes"
+        # Who uses them, for deletion.
+        indexes = [
+            models.Index(fields=["parent"], name="nodes_parent"),
+            models.Index(fields=["blob"], name="nodes_blob"),
+        ]
 
 
 class TokenCounts(models.Model):
@@ -165,6 +170,10 @@ class Exchange(TokenCounts):
         indexes = [
             models.Index(fields=["session", "started_at"], name="exchanges_session"),
             models.Index(fields=["response_id"], name="exchanges_response"),
+            *(
+                models.Index(fields=[name], name=f"exchanges_{name}_key")
+                for name in ("leaf", "system", "tools", "recipe", "response", "answer")
+            ),
             # Holds all that statistics ask for: rows are wide, and a span has many.
             models.Index(
                 fields=[
@@ -203,6 +212,8 @@ class ToolCall(models.Model):
         db_table = "tool_calls"
         indexes = [
             models.Index(fields=["session", "call_id"], name="tool_calls_call"),
+            models.Index(fields=["arguments"], name="tool_calls_arguments_key"),
+            models.Index(fields=["result"], name="tool_calls_result_key"),
             models.Index(
                 fields=["started_at", "name", "execution_ms", "is_error", "output_bytes"], name="tool_calls_stats"
             ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from sessions import bulk, content, lines, rows
 from sessions.dialects import parse_request
@@ -37,6 +37,10 @@ SHARED_FIELDS = (
 )  # fmt: skip
 RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
+
+
+class SessionGone(Exception):
+    """A session that was at hand has been deleted."""
 
 
 @dataclass(slots=True)
@@ -120,6 +124,13 @@ class Store:
 
     def apply(self, events: list[Event]) -> None:
         """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+        try:
+            self._apply_all(events)
+        except (SessionGone, IntegrityError):
+            # What was at hand has been deleted meanwhile; now nothing is, and all is read again.
+            self._apply_all(events)
+
+    def _apply_all(self, events: list[Event]) -> None:
         batch = Batch()
         try:
             self._recall(events)
@@ -133,6 +144,7 @@ class Store:
             self._done.clear()
             self._answers.clear()
             self._chains.clear()
+            self._jsonl.forget()
             raise
 
     def _recall(self, events: list[Event]) -> None:
@@ -367,6 +379,7 @@ class Store:
         self._jsonl.register(batch.lines)
         try:
             with transaction.atomic():
+                content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)
                 bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
@@ -382,11 +395,16 @@ class Store:
         """Create sessions, or lock them and take their present sums: other recorders may write the same."""
         states = batch.sessions.values()
         stored = {s.row.pk: s.row for s in states if s.row.pk is not None}
-        if connection.features.has_select_for_update and stored:  # SQLite has one recorder
-            present = Session.objects.select_for_update().filter(pk__in=stored)
-            for key, *values in present.values_list("pk", *SHARED_FIELDS):
-                for name, value in zip(SHARED_FIELDS, values, strict=True):
-                    setattr(stored[key], name, value)
+        # SQLite has one writer of sums, but anyone may have deleted a session.
+        fields = SHARED_FIELDS if connection.features.has_select_for_update else ()
+        present = (
+            list(Session.objects.select_for_update().filter(pk__in=stored).values_list("pk", *fields)) if stored else []
+        )
+        if len(present) < len(stored):
+            raise SessionGone
+        for key, *values in present:
+            for name, value in zip(fields, values, strict=True):
+                setattr(stored[key], name, value)
         for row, calls in batch.ended:
             rows.add_to_session(row.session, row, calls)
         Session.objects.bulk_create([state.row for state in states if state.row.pk is None])
