@@ -92,8 +92,8 @@ class Store:
 
     # -- a batch --------------------------------------------------------------------------------------------
 
-    def apply(self, events: list[Event]) -> None:
-        """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+    def apply(self, events: list[Event]) -> Batch:
+        """Record `events`; gives what that came to. Raises what database or disk say, and has then recorded nothing of them."""
         batch = Batch()
         try:
             self._recall(events)
@@ -107,6 +107,11 @@ class Store:
             self._done.clear()
             self._answers.clear()
             raise
+        return batch
+
+    def running(self, request_id: str) -> Exchange | None:
+        """Give the exchange of that id while it has not ended."""
+        return self._open.get(request_id)
 
     def _recall(self, events: list[Event]) -> None:
         """Find exchanges that a recorder before this one had begun, or even ended."""
@@ -304,7 +309,9 @@ class Store:
 
     def _write(self, batch: Batch) -> None:
         """Write rows and lines in one transaction."""
-        by_path = {path_of(s.row, self._root): s.row for s in batch.sessions.values()}
+        # An answer's first token may come in a batch that has nothing else of its session.
+        sessions = [*(s.row for s in batch.sessions.values()), *(row.session for row in batch.changed.values())]
+        by_path = {path_of(row, self._root): row for row in sessions}
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
         try:
