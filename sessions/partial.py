@@ -17,11 +17,11 @@ class Cursor:
         """Give what has come since the last time: about `limit` characters, the rest when it is asked again."""
         pieces: list[Piece] = []
         for index, stream in enumerate(answer.streams):
+            names_tool = False
             if index == len(self._told):
                 self._told.append((0, 0))
+                names_tool = bool(stream.name)
             parts, offset = self._told[index]
-            if parts == len(stream.parts):
-                continue
             last = parts
             size = 0
             while last < len(stream.parts) and size < limit:
@@ -29,7 +29,7 @@ class Cursor:
                 last += 1
             text = "".join(stream.parts[parts:last])
             self._told[index] = (last, offset + len(text))
-            if text or not offset:
+            if text or names_tool:
                 pieces.append(Piece(index, stream.kind, stream.name, offset, text))
             limit -= size
             if limit <= 0:
