@@ -122,15 +122,15 @@ class Store:
 
     # -- a batch --------------------------------------------------------------------------------------------
 
-    def apply(self, events: list[Event]) -> None:
-        """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+    def apply(self, events: list[Event]) -> Batch:
+        """Record `events`; gives what that came to. Raises what database or disk say, and has then recorded nothing of them."""
         try:
-            self._apply_all(events)
+            return self._apply_all(events)
         except (SessionGone, IntegrityError):
             # What was at hand has been deleted meanwhile; now nothing is, and all is read again.
-            self._apply_all(events)
+            return self._apply_all(events)
 
-    def _apply_all(self, events: list[Event]) -> None:
+    def _apply_all(self, events: list[Event]) -> Batch:
         batch = Batch()
         try:
             self._recall(events)
@@ -146,6 +146,11 @@ class Store:
             self._chains.clear()
             self._jsonl.forget()
             raise
+        return batch
+
+    def running(self, request_id: str) -> Exchange | None:
+        """Give the exchange of that id while it has not ended."""
+        return self._open.get(request_id)
 
     def _recall(self, events: list[Event]) -> None:
         """Find exchanges that a recorder before this one had begun, or even ended."""
@@ -374,7 +379,9 @@ class Store:
 
     def _write(self, batch: Batch) -> None:
         """Write rows and lines in one transaction."""
-        by_path = {path_of(s.row, self._root): s.row for s in batch.sessions.values()}
+        # An answer's first token may come in a batch that has nothing else of its session.
+        sessions = [*(s.row for s in batch.sessions.values()), *(row.session for row in batch.changed.values())]
+        by_path = {path_of(row, self._root): row for row in sessions}
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
         try:

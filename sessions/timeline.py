@@ -91,6 +91,19 @@ class Turn:
     thread: Thread | None = None
     cache_lost: int = 0  # tokens that had been cached and were paid for again
 
+    @property
+    def version(self) -> str:
+        """What a live page has of this exchange."""
+        calls = [piece.call for piece in self.answer if piece.call is not None]
+        results = sum(call.row is not None and call.row.result_exchange_id is not None for call in calls)
+        return version(self.number, self.row.success, self.row.time_to_first_token_ms, results)
+
+
+def version(number: int, success: bool | None, first_token_ms: float | None, results: int) -> str:
+    """Say how far exchange `number` has come: its state, and how many of its tool calls have their result."""
+    step = "ended" if success is not None else "answering" if first_token_ms is not None else "open"
+    return f"{number}-{step}-{results}"
+
 
 def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) -> list[Turn]:
     """Read `exchanges` of `session` for display, in a constant number of queries."""

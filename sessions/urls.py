@@ -22,6 +22,7 @@ urlpatterns = [
     path("ui/sessions/<str:session_id>/outline", session.outline, name="outline"),
     path("ui/sessions/<str:session_id>/chart", session.chart, name="chart"),
     path("ui/sessions/<str:session_id>/diff", session.comparison, name="comparison"),
+    path("ui/sessions/<str:session_id>/delete", session.delete, name="delete"),
     path("ui/sessions/<str:session_id>/exchanges/<str:request_id>", session.exchange, name="exchange"),
     re_path(
         r"^ui/images/(?P<key>[0-9a-f]{32})/(?P<dialect>[a-z-]+)/(?P<number>[0-9]{1,4})$",

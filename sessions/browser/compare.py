@@ -6,12 +6,11 @@ Cache marks (``cache_control``) count as parameters of the request, not as chang
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from os.path import commonprefix
 from typing import Any
 
 import orjson
 
-from sessions.browser.diffs import Line, diff
+from sessions.browser.diffs import Line, common_ends, diff
 from sessions.dialects.facts import Message
 from sessions.dialects.messages import parse_message
 from sessions.dialects.parsing import dumps, items, loads, mapping, text
@@ -199,8 +198,7 @@ def _replaced(old: Sequence, new: Sequence, a: range, b: range) -> list[Change]:
 
 def _alike(a: str, b: str) -> bool:
     """Whether one text may be the other, edited: their ends agree for half of the shorter, or most of their lines do."""
-    ends = len(commonprefix((a, b))) + len(commonprefix((a[::-1], b[::-1])))
-    if ends * 2 >= min(len(a), len(b)):
+    if sum(common_ends(a, b)) * 2 >= min(len(a), len(b)):
         return True
     x, y = set(a.splitlines()), set(b.splitlines())
     return len(x & y) * 2 > min(len(x), len(y))
