@@ -161,6 +161,7 @@ class Conversation:
         return "\n".join(found)
 
 
+# As Claude Code 2.1 sends them.
 REQUEST_HEADERS = [
     ("accept", "application/json"), ("anthropic-beta", "claude-code-20250219,interleaved-thinking-2025-05-14"),
     ("anthropic-dangerous-direct-browser-access", "true"), ("anthropic-version", "2023-06-01"),

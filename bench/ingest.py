@@ -37,65 +37,81 @@ def prepare(sessions: int = SESSIONS, turns: int = TURNS) -> list[bytes]:
     return found
 
 
-@contextmanager
-def recorder(database_url: str = "") -> Iterator[tuple[socket.socket, subprocess.Popen]]:
-    """Start a recorder process with a home of its own; gives the socket that takes frames."""
-    with tempfile.TemporaryDirectory(prefix="lunaroute-bench-", ignore_cleanup_errors=True) as home:
+class Recorder:
+    """A recorder process with a home of its own, and the socket that takes frames."""
+
+    def __init__(self, database_url: str = "") -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="lunaroute-bench-", ignore_cleanup_errors=True)
+        self.home = Path(self._directory.name)
         more = {"DATABASE_URL": database_url} if database_url else {}
-        environ = {**environment(Path(home), **more), "DJANGO_SETTINGS_MODULE": "lunaroute_site.settings"}
+        environ = {**environment(self.home, **more), "DJANGO_SETTINGS_MODULE": "lunaroute_site.settings"}
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environ, check=True)
-        control, its_control = socket.socketpair()
-        line, its_line = socket.socketpair()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.ingest", str(its_control.fileno())],
-            env=environ, pass_fds=[its_control.fileno()],
-        )  # fmt: skip
-        its_control.close()
-        socket.send_fds(control, [b"x"], [its_line.fileno()])
-        its_line.close()
-        try:
-            yield line, process
-        finally:
-            line.close()
-            control.close()
-            process.wait(60)
+        self._control, control = socket.socketpair()
+        self.line, line = socket.socketpair()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.ingest", str(control.fileno())], env=environ, pass_fds=[control.fileno()]
+        )
+        control.close()
+        socket.send_fds(self._control, [b"x"], [line.fileno()])
+        line.close()
+
+    def record(self, data: bytes) -> None:
+        """Hand over an exchange's frames, and wait until it is stored."""
+        self.line.sendall(data)
+        self.line.recv(HEADER.size, socket.MSG_WAITALL)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+        self._control.close()
+        self.process.wait(60)
+        self._directory.cleanup()
 
 
 def rate(exchanges: list[bytes], database_url: str = "") -> float:
     """Exchanges acknowledged a second, from the first byte sent to the last acknowledgement."""
-    with recorder(database_url) as (line, _):
-        sent: deque[int] = deque()
-        room = threading.Condition()
-        held = 0
-
-        def send(exchanges: list[bytes]) -> None:
-            nonlocal held
-            for data in exchanges:
-                with room:
-                    room.wait_for(lambda: held < IN_FLIGHT)
-                    held += len(data)
-                    sent.append(len(data))
-                line.sendall(data)
-
-        # One before the clock runs: the recorder has then started.
-        first, *exchanges = exchanges
-        line.sendall(first)
-        line.recv(HEADER.size, socket.MSG_WAITALL)
+    with Recorder(database_url) as recorder:
+        recorder.record(exchanges[0])  # before the clock runs: the recorder has then started
+        sender = Sender(recorder.line, exchanges[1:])
         began = time.perf_counter()
-        sender = threading.Thread(target=send, args=(exchanges,), daemon=True)
         sender.start()
-        acknowledged, rest = 0, b""
+        acknowledged, rest = 1, b""
         while acknowledged < len(exchanges):
-            rest += line.recv(1 << 16)
+            rest += recorder.line.recv(1 << 16)
             count, left = divmod(len(rest), HEADER.size)
             rest = rest[len(rest) - left :]
             acknowledged += count
-            with room:
-                held -= sum(sent.popleft() for _ in range(count))
-                room.notify()
+            sender.acknowledge(count)
         took = time.perf_counter() - began
         sender.join()
-    return len(exchanges) / took
+    return (len(exchanges) - 1) / took
+
+
+class Sender(threading.Thread):
+    """Sends exchanges as fast as they are taken, at most `IN_FLIGHT` bytes before they are acknowledged."""
+
+    def __init__(self, line: socket.socket, exchanges: list[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._line, self._exchanges = line, exchanges
+        self._sent: deque[int] = deque()
+        self._room = threading.Condition()
+        self._held = 0
+
+    def run(self) -> None:
+        for data in self._exchanges:
+            with self._room:
+                self._room.wait_for(lambda: self._held < IN_FLIGHT)
+                self._held += len(data)
+                self._sent.append(len(data))
+            self._line.sendall(data)
+
+    def acknowledge(self, count: int) -> None:
+        """Note that `count` more exchanges are stored."""
+        with self._room:
+            self._held -= sum(self._sent.popleft() for _ in range(count))
+            self._room.notify()
 
 
 @contextmanager

@@ -359,10 +359,11 @@ class Store:
     def _keep_calls(self, batch: Batch, state: SessionState, row: Exchange, facts: ResponseFacts) -> None:
         for position, call in enumerate(facts.tool_calls):
             data = call.arguments.encode("utf-8", "replace")
-            kept = ToolCall(
-                session=state.row, exchange=row, position=position, call_id=call.id[:255], name=call.name[:255],
+            kept = bulk.make(
+                ToolCall, position=position, call_id=call.id[:255], name=call.name[:255],
                 arguments=batch.blob(data), input_bytes=len(data), started_at=row.completed_at,
             )  # fmt: skip
+            kept.session, kept.exchange = state.row, row
             batch.calls.append(kept)
             if call.id:
                 state.arguments[kept.call_id] = data
