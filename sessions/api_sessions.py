@@ -8,8 +8,9 @@ from ninja import Query, Router
 from ninja.errors import HttpError
 
 from sessions import deletion, queries, reading
-from sessions.api_common import BAD, MISSING, exchange_of, known_parameters, paged, session_of
+from sessions.api_common import BAD, MISSING, exchange_of, known_parameters, paged, session_of, streamed
 from sessions.dialects.parsing import loads
+from sessions.export import FORMATS, file_name
 from sessions.queries import Page, SessionFilter
 from sessions.schemas import ExchangeOut, ExchangeWhole, Problem, SessionOut, ToolCallOut
 
@@ -111,3 +112,36 @@ def get_raw(request: HttpRequest, session_id: str, request_id: str, part: Litera
     if body is None:
         raise HttpError(404, f"nothing was kept of the {part} of {request_id}")
     return HttpResponse(body, content_type="application/octet-stream")
+
+
+@router.get(
+    "/sessions/{session_id}/export",
+    response=MISSING,
+    summary="A session as one file",
+    openapi_extra={
+        "responses": {
+            200: {
+                "description": "The file",
+                "content": {
+                    kind.media_type.partition(";")[0]: {"schema": {"type": "string"} if name != "json" else {}}
+                    for name, kind in FORMATS.items()
+                },
+            }
+        }
+    },
+)
+@known_parameters(None, "format")
+def export_session(
+    request: HttpRequest, session_id: str, format: Literal["jsonl", "json", "markdown", "html", "csv"] = "jsonl"
+):
+    """A session as a file: its JSONL lines, one JSON object, Markdown, a page that needs nothing else, or a table."""
+    if not settings.LUNAROUTE.ui.export_enabled:
+        raise HttpError(404, "export is switched off (ui.export_enabled in the configuration)")
+    session = session_of(session_id)
+    kind = FORMATS[format]
+    response = streamed(request, kind.write(session), kind.media_type)
+    response["Content-Disposition"] = f'attachment; filename="{file_name(session, kind.suffix)}"'
+    # Opened in place or not: nothing in it runs, nothing is loaded.
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
