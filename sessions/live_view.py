@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 
 from sessions.browser.tree import tree_of, turns_of
 from sessions.models import Exchange, Session, ToolCall
+from sessions.templatetags.record import compact, duration, usd
 from sessions.timeline import version
 
 # Sessions that a list is told of at its start, the latest first.
@@ -86,6 +87,12 @@ def _row(session: Session) -> dict:
         "duration_ms": session.duration_ms,
         "success": session.success,
         "running": session.running,
+        "shown": {
+            "requests": str(session.requests),
+            "tokens": compact(session.total_tokens),
+            "duration": duration(session.duration_ms),
+            "cost": usd(session.cost_usd),
+        },
     }
     version = (
         f"{session.requests}-{session.errors}-{session.total_tokens}-{session.duration_ms:.0f}-{int(session.running)}"
