@@ -54,9 +54,9 @@ def test_text_comes_as_text_and_the_ended_turn_replaces_it(page, server, upstrea
     expect(page.locator("#e2 .live-text")).to_have_count(0)
     expect(page.locator("#figures")).to_contain_text("Requests2")
     assert page.evaluate("window.changes") >= 2
-    live = page.locator(".timeline article").all_inner_texts()
+    live = page.locator(".timeline article .said").all_inner_texts()
     page.reload()
-    assert page.locator(".timeline article").all_inner_texts() == live
+    assert page.locator(".timeline article .said").all_inner_texts() == live
 
 
 def test_what_is_open_stays_open_and_the_readers_place_is_kept(page, server):
