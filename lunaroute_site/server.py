@@ -32,8 +32,9 @@ from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
 
 logger = logging.getLogger("lunaroute.server")
 
-# Seconds: how long streams may go on after SIGTERM, how long the recorder may then take, and between two sweeps.
-DRAIN_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 30, 10, 5
+# Seconds: how long streams may go on after SIGTERM, to end when cut, how long the recorder may then take, and between
+# two sweeps.
+DRAIN_TIMEOUT, CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 30, 2, 10, 5
 # Seconds that a page may take to read one message, and the most bytes of one that a page may send.
 MESSAGE_TIMEOUT, MAX_MESSAGE = 20, 1 << 20
 GOING_AWAY = 1001  # RFC 6455, section 7.4.1
@@ -220,9 +221,7 @@ class Server(DaphneServer):
         while self.context.connections and self.loop.time() < deadline and not self._hurry:
             await asyncio.sleep(0.02)
         state.current.stopping = True
-        for connection in list(self.context.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)
+        await self._cut()
         if self.link is not None:
             try:
                 await asyncio.wait_for(self.link.drained(), FLUSH_TIMEOUT)
@@ -237,6 +236,15 @@ class Server(DaphneServer):
             if "application_instance" in details:
                 details["application_instance"].cancel()
         reactor.stop()
+
+    async def _cut(self) -> None:
+        """Cut all connections, and wait until what was under way on them has noted its end for the record."""
+        connections = list(self.context.connections)
+        tasks = [c.cycle.task for c in connections if c.cycle is not None and c.cycle.task is not None]
+        for connection in connections:
+            connection.transport.abort()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_TIMEOUT)
 
 
 class _Replaying:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q
 from django.template.loader import render_to_string
 
-from sessions import timeline
+from sessions.browser.tree import tree_of, turns_of
 from sessions.models import Exchange, Session, ToolCall
-from sessions.timeline import Turn
+from sessions.timeline import version
 
 # Sessions that a list is told of at its start, the latest first.
 LISTED = 50
@@ -25,19 +25,6 @@ class State:
     version: str
 
 
-def _version(number: int, success: bool | None, first_token_ms: float | None, results: int) -> str:
-    step = "ended" if success is not None else "answering" if first_token_ms is not None else "open"
-    return f"{number}-{step}-{results}"
-
-
-def version_of(turn: Turn) -> str:
-    """Give the version of an exchange as it was read for a page."""
-    row = turn.row
-    calls = [piece.call for piece in turn.answer if piece.call is not None]
-    results = sum(call.row is not None and call.row.result_exchange_id is not None for call in calls)
-    return _version(turn.number, row.success, row.time_to_first_token_ms, results)
-
-
 def states(session_id: str) -> list[State] | None:
     """Give the states of a session's exchanges in order, None where there is no such session."""
     key = Session.objects.filter(session_id=session_id).values_list("pk", flat=True).first()
@@ -51,7 +38,7 @@ def states(session_id: str) -> list[State] | None:
         .values_list("pk", "request_id", "success", "time_to_first_token_ms")
     )
     return [
-        State(pk, request_id, number, success is None, _version(number, success, first, results.get(pk, 0)))
+        State(pk, request_id, number, success is None, version(number, success, first, results.get(pk, 0)))
         for number, (pk, request_id, success, first) in enumerate(rows, 1)
     ]
 
@@ -61,11 +48,8 @@ def articles(session_id: str, wanted: Sequence[State]) -> dict[int, str]:
     session = Session.objects.filter(session_id=session_id).first()
     if session is None:
         return {}
-    rows = Exchange.objects.in_bulk([state.pk for state in wanted])
-    numbers = {state.pk: state.number for state in wanted}
-    found = {}
-    for turn in timeline.turns(session, [rows[state.pk] for state in wanted if state.pk in rows], 1):
-        turn.number = numbers[turn.row.pk]
+    tree, found = tree_of(session), {}
+    for turn in turns_of(session, tree, [state.pk for state in wanted]):
         found[turn.row.pk] = render_to_string("sessions/_turn.html", {"turn": turn, "session": session})
     return found
 

@@ -31,6 +31,11 @@ class Node(models.Model):
 
     class Meta:
         db_table = "nodes"
+        # Who uses them, for deletion.
+        indexes = [
+            models.Index(fields=["parent"], name="nodes_parent"),
+            models.Index(fields=["blob"], name="nodes_blob"),
+        ]
 
 
 class TokenCounts(models.Model):
@@ -165,7 +170,22 @@ class Exchange(TokenCounts):
         indexes = [
             models.Index(fields=["session", "started_at"], name="exchanges_session"),
             models.Index(fields=["response_id"], name="exchanges_response"),
-        ]
+            *(
+                models.Index(fields=[name], name=f"exchanges_{name}_key")
+                for name in ("leaf", "system", "tools", "recipe", "response", "answer")
+            ),
+            # Holds all that statistics ask for: rows are wide, and a span has many.
+            models.Index(
+                fields=[
+                    "started_at", "kind", "model_used", "client", "provider", "session", "success", "status",
+                    "duration_ms", "provider_latency_ms", "time_to_first_token_ms", "overhead_before_ms",
+                    "overhead_after_ms", "input_tokens", "output_tokens", "thinking_tokens", "cache_read_tokens",
+                    "cache_creation_5m_tokens", "cache_creation_1h_tokens", "audio_input_tokens",
+                    "audio_output_tokens", "total_tokens", "cost_usd",
+                ],
+                name="exchanges_stats",
+            ),
+        ]  # fmt: skip
 
     def __str__(self) -> str:
         return self.request_id
@@ -190,7 +210,14 @@ class ToolCall(models.Model):
 
     class Meta:
         db_table = "tool_calls"
-        indexes = [models.Index(fields=["session", "call_id"], name="tool_calls_call")]
+        indexes = [
+            models.Index(fields=["session", "call_id"], name="tool_calls_call"),
+            models.Index(fields=["arguments"], name="tool_calls_arguments_key"),
+            models.Index(fields=["result"], name="tool_calls_result_key"),
+            models.Index(
+                fields=["started_at", "name", "execution_ms", "is_error", "output_bytes"], name="tool_calls_stats"
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["exchange", "position"], name="tool_calls_position")]
 
 

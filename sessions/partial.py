@@ -1,6 +1,6 @@
 """The text of an answer that is under way, piece by piece, for those who watch it come. Sans-io."""
 
-from sessions.dialects.parsing import Answer
+from sessions.dialects.parsing import Answer, clean
 from sessions.news import MAX_TEXT, Piece
 
 
@@ -27,7 +27,7 @@ class Cursor:
             while last < len(stream.parts) and size < limit:
                 size += len(stream.parts[last])
                 last += 1
-            text = "".join(stream.parts[parts:last])
+            text = clean("".join(stream.parts[parts:last]))
             self._told[index] = (last, offset + len(text))
             if text or names_tool:
                 pieces.append(Piece(index, stream.kind, stream.name, offset, text))

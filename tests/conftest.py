@@ -35,6 +35,35 @@ def upstream(provider: FakeUpstream) -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture(scope="session")
+def postgres_url(django_db_setup, django_db_blocker) -> Iterator[str]:
+    """A PostgreSQL server with LunaRoute's tables, for this process."""
+    from tests.support.databases import migrated, postgres
+
+    with postgres() as url:
+        with django_db_blocker.unblock():
+            migrated(url)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def chosen_database(request) -> Iterator[str]:
+    """SQLite, then PostgreSQL, as the default database. To be set up before `db`."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    from tests.support.databases import default_database
+
+    with default_database(request.getfixturevalue("postgres_url")):
+        yield request.param
+
+
+@pytest.fixture
+def both_databases(chosen_database: str, db) -> str:
+    """Run a test on SQLite and on PostgreSQL, in a transaction that is rolled back. Gives the database's name."""
+    return chosen_database
+
+
+@pytest.fixture(scope="session")
 def shared_server(provider: FakeUpstream, tmp_path_factory) -> Iterator[RunningServer]:
     server = start_server(tmp_path_factory.mktemp("home"), provider.url)
     yield server

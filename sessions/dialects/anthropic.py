@@ -6,7 +6,7 @@ https://docs.anthropic.com/en/api/messages and …/build-with-claude/streaming.
 from typing import Any
 
 from sessions.dialects.facts import Block, Message, RequestFacts, ResponseFacts, ToolCall, ToolResult, Usage
-from sessions.dialects.parsing import Answer, count, dumps, error_text, items, loads, mapping, text
+from sessions.dialects.parsing import Answer, clean, count, dumps, error_text, items, loads, mapping, text
 from sessions.dialects.people import words_of
 
 
@@ -167,7 +167,7 @@ class AnthropicAnswer(Answer):
         self._blocks.setdefault(index, {"type": "text"})
         for name in _DELTAS:
             if isinstance(delta.get(name), str):
-                self._parts(index, name).append(text(delta[name]))
+                self._parts(index, name).append(delta[name])
         if "citation" in delta:
             self._blocks[index].setdefault("citations", [])
             if isinstance(self._blocks[index]["citations"], list):
@@ -187,8 +187,8 @@ class AnthropicAnswer(Answer):
             block, deltas = dict(self._blocks[index]), self._deltas.get(index, {})
             for name in ("text", "thinking", "signature"):
                 if name in deltas:
-                    block[name] = text(block.get(name)) + "".join(deltas[name])
-            if written := "".join(deltas.get("partial_json", ())):
+                    block[name] = text(block.get(name)) + clean("".join(deltas[name]))
+            if written := clean("".join(deltas.get("partial_json", ()))):
                 value = loads(written)
                 # Broken JSON stays the text that it was.
                 block["input"] = value if isinstance(value, dict | list) else written

@@ -1,18 +1,24 @@
 // A page that follows its session: new and changed exchanges come over a WebSocket, as the server renders them.
-// An element with data-live="<path>" holds the articles; data-live-have is what the page has (sessions/live.py).
+// An element with data-live="<path>" holds the articles; what the page has stands in them (sessions/live.py).
 "use strict";
 
 (() => {
   const box = document.querySelector("[data-live]");
   if (!box) return;
 
-  const asked = JSON.parse(box.dataset.liveHave || "{}");
-  const have = asked.have || {}; // request id → version
   const articles = new Map(); // request id → its article
-  for (const [id, version] of Object.entries(have)) {
-    const article = document.getElementById("e" + version.split("-")[0]);
-    if (article) articles.set(id, article);
-    else delete have[id];
+
+  // What the page has: the server tells the rest. Exchanges that a longer page would show come when it is scrolled there.
+  function asked() {
+    const have = {};
+    articles.clear();
+    for (const article of box.querySelectorAll(":scope > article")) {
+      have[article.dataset.request] = article.dataset.version;
+      articles.set(article.dataset.request, article);
+    }
+    const numbers = [...articles.values()].map(numberOf);
+    const last = box.querySelector(":scope > [data-more]") ? Math.max(...numbers) : null;
+    return { have, first: numbers.length ? Math.min(...numbers) : 1, last };
   }
 
   // -- what the reader is told ----------------------------------------------------------------------------
@@ -30,7 +36,9 @@
 
   // -- the page -------------------------------------------------------------------------------------------
 
-  const numberOf = (article) => Number(article.id.slice(1));
+  function numberOf(article) {
+    return Number(article.id.slice(1));
+  }
 
   function changed(elements) {
     document.dispatchEvent(new CustomEvent("lunaroute:changed", { detail: { elements } }));
@@ -101,7 +109,6 @@
       place(article, turn.number);
     }
     articles.set(turn.request_id, article);
-    have[turn.request_id] = turn.version;
     return article;
   }
 
@@ -172,15 +179,18 @@
   const FIRST_PAUSE = 500, LAST_PAUSE = 10000; // milliseconds
   let pause = FIRST_PAUSE;
   let timer = 0;
+  let line = null;
 
   function connect() {
     timer = 0;
     const address = new URL(box.dataset.live, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
-    socket.onopen = () => socket.send(JSON.stringify({ ...asked, have }));
-    socket.onmessage = (event) => take(JSON.parse(event.data));
+    line = socket;
+    socket.onopen = () => socket.send(JSON.stringify(asked()));
+    socket.onmessage = (event) => socket === line && take(JSON.parse(event.data));
     socket.onclose = (event) => {
+      if (socket !== line) return; // another has taken its place
       if (event.code >= 4000) {
         say("ended", event.reason || "No longer live");
         return;
@@ -190,6 +200,19 @@
       pause = Math.min(pause * 2, LAST_PAUSE);
     };
   }
+
+  // More of the session has been loaded: it is to be followed too. Each piece of it says so, one new line is enough.
+  let loaded = 0;
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (!box.contains(event.target)) return;
+    clearTimeout(loaded);
+    loaded = setTimeout(() => {
+      const old = line;
+      clearTimeout(timer);
+      connect();
+      old.close();
+    }, 100);
+  });
 
   // Who comes back to the page, or to the network, need not wait.
   function hurry() {

@@ -1,0 +1,53 @@
+"""The commands that read and change the record: stats, reprice, import."""
+
+import os
+import sys
+
+
+def _fail(message: str) -> int:
+    print(f"lunaroute-server: {message}", file=sys.stderr)
+    return 1
+
+
+def _ready() -> str | None:
+    """Set Django up. Gives what is wrong with the database, or None."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+    django.setup()
+    from django.conf import settings
+    from django.db import DatabaseError
+
+    from sessions.models import Session
+
+    try:
+        Session.objects.exists()
+    except DatabaseError as error:
+        where = "the database of DATABASE_URL" if settings.LUNAROUTE.database_url else settings.HOME / "db.sqlite3"
+        return f"{where}: nothing is recorded yet ({' '.join(str(error).split())}); `lunaroute-server migrate` makes the tables"
+    return None
+
+
+def stats(session_id: str | None = None) -> int:
+    """Print the statistics of a session, or of the last ones and their total."""
+    problem = _ready()
+    if problem:
+        return _fail(problem)
+    from django.conf import settings
+
+    from sessions.models import Session
+    from sessions.summary import last_sessions, summary
+
+    if session_id is None:
+        sessions = last_sessions(settings.LUNAROUTE.session_stats_max_sessions)
+    else:
+        sessions = list(Session.objects.filter(session_id=session_id))
+        if not sessions:
+            return _fail(f"there is no session {session_id}")
+    try:
+        for piece in summary(sessions):
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,49 @@
+"""Figures over a span of time, for pages, API and commands: pure queries, each giving frozen dataclasses.
+
+Counted are exchanges that make a model speak. Times are milliseconds, sizes bytes, costs USD; a cost is None where no
+exchange of a sum has a known price.
+"""
+
+from sessions.stats.over_time import Bucket, Hour, ModelShare, costs, hours, spending
+from sessions.stats.span import Span
+from sessions.stats.sums import (
+    ClientFigures,
+    ModelFigures,
+    Overview,
+    Percentiles,
+    ProjectFigures,
+    ProviderHealth,
+    Sums,
+    Tokens,
+    by_client,
+    by_model,
+    by_project,
+    overview,
+    provider_health,
+)
+from sessions.stats.tools import ToolFigures, tools
+
+__all__ = [
+    "Bucket",
+    "ClientFigures",
+    "Hour",
+    "ModelFigures",
+    "ModelShare",
+    "Overview",
+    "Percentiles",
+    "ProjectFigures",
+    "ProviderHealth",
+    "Span",
+    "Sums",
+    "Tokens",
+    "ToolFigures",
+    "by_client",
+    "by_model",
+    "by_project",
+    "costs",
+    "hours",
+    "overview",
+    "provider_health",
+    "spending",
+    "tools",
+]
