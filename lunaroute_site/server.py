@@ -90,6 +90,14 @@ class OwnSocket(WebSocketProtocol):
         else:
             super().handle_reply(message)
 
+    def sendMessage(self, *arguments, **options) -> None:  # noqa: N802 (autobahn's name)
+        # The limit is for what clients send; autobahn would hold us to it too.
+        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(*arguments, **options)
+        finally:
+            self.maxMessagePayloadSize = limit
+
     def go_away(self) -> None:
         """Close because the server stops."""
         if self.state == self.STATE_OPEN:

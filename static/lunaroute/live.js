@@ -129,7 +129,8 @@
       let block = text.querySelector(`[data-block="${Number(piece.index)}"]`);
       if (!block) {
         const outer = document.createElement("div");
-        outer.className = "live-block " + (piece.kind === "tool_call" ? "call" : piece.kind);
+        outer.className = "live-block";
+        outer.dataset.kind = piece.kind;
         if (piece.kind !== "text") {
           const name = document.createElement("p");
           name.className = piece.kind === "tool_call" ? "tool" : "note";

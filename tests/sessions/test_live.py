@@ -214,6 +214,14 @@ def test_a_message_that_makes_no_sense_closes_with_the_reason(server, message, r
     assert reason in closed.value.rcvd.reason
 
 
+def test_a_message_that_is_too_long_ends_the_connection(server):
+    with open_socket(server, "/ui/live") as socket:
+        socket.send('{"have": {"a": "%s"}}' % ("x" * (1 << 20)))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+
+
 def test_a_session_that_does_not_exist_says_so(server):
     with open_socket(server, "/ui/live/sessions/nobody") as socket:
         socket.send("{}")
