@@ -13,7 +13,7 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
 
-from sessions import queries, reading
+from sessions import queries, reading, search
 from sessions.dialects.parsing import loads
 from sessions.models import Session, ToolCall
 from sessions.queries import Page, SessionFilter
@@ -94,13 +94,14 @@ def _session(session_id: str) -> Session:
 @api.get("/sessions", response=list[SessionOut], summary="List sessions", tags=["sessions"])
 @known_parameters(SessionFilter)
 def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[SessionFilter]):
-    """List sessions, the latest first. `X-Total-Count` has their number, `Link` the other pages.
+    """List sessions: what fits `text_search` best, else the latest first. `X-Total-Count` has their number, `Link` the other pages.
 
     A browser that asks for text/html gets the page instead.
     """
     sessions = list(paged(request, response, queries.find(wanted), wanted))
     tools = queries.tools_of(sessions)
-    return [SessionOut.of(session, tools.get(session.pk, [])) for session in sessions]
+    snippets = search.snippets(wanted.text_search or "", sessions)
+    return [SessionOut.of(row, tools.get(row.pk, []), snippets.get(row.pk, ())) for row in sessions]
 
 
 @api.get("/sessions/{session_id}", response={200: SessionOut, 404: NotFound}, summary="One session", tags=["sessions"])

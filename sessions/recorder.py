@@ -13,9 +13,10 @@ import time
 from contextlib import suppress
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 
 from proxy.capture import ACK, HEADER
+from sessions import search
 from sessions.digest import Capture, Event
 from sessions.store import Store
 
@@ -24,8 +25,8 @@ logger = logging.getLogger("lunaroute.recorder")
 # Seconds between attempts while nothing can be written, and that the end may wait for that.
 RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
-# Seconds in which what belongs together comes together.
-GATHER = 0.005
+# Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
+GATHER, QUIET = 0.005, 0.02
 
 
 class Line:
@@ -93,6 +94,7 @@ class Recorder:
         self._flushed_at = 0.0
         self._stopping = False
         self._paused_since: float | None = None
+        self._backfill: search.Backfill | None = search.Backfill()
 
     def run(self) -> int:
         """Record until the supervisor's socket and all lines have ended. Gives the process's exit code."""
@@ -100,7 +102,11 @@ class Recorder:
         self._selector.register(self._control, selectors.EVENT_READ, None)
         while self._lines or not self._stopping:
             timeout = None if self._due is None else max(self._due - time.monotonic(), 0)
-            for key, _ in self._selector.select(timeout):
+            is_behind = self._due is None and self._backfill is not None
+            ready = self._selector.select(QUIET if is_behind else timeout)
+            if is_behind and not ready:
+                self._catch_up()
+            for key, _ in ready:
                 if key.data is None:
                     self._from_supervisor()
                 else:
@@ -108,6 +114,17 @@ class Recorder:
             if self._due is not None and (time.monotonic() >= self._due or len(self._events) >= self._batch_size):
                 self._flush()
         return 0 if self._flush() else 1
+
+    def _catch_up(self) -> None:
+        """Index some of what was recorded before there was an index. Where that fails, the next start tries again."""
+        try:
+            if not self._backfill.step():
+                self._backfill = None
+        except OperationalError as error:
+            logger.debug("indexing waits: %s", error)
+        except Exception:
+            logger.exception("what was recorded earlier could not be indexed: searches do not find all of it")
+            self._backfill = None
 
     def _from_supervisor(self) -> None:
         try:

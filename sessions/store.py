@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from sessions import bulk, content, lines, rows
+from sessions import bulk, content, lines, rows, search
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
@@ -52,6 +52,7 @@ class Batch:
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
     lines: dict[Path, list[bytes]] = field(default_factory=dict)
+    said: list[search.Said] = field(default_factory=list)
 
     def blob(self, data: bytes) -> bytes:
         """Note content to be stored; gives its key."""
@@ -71,6 +72,7 @@ class Store:
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
+        self._index = search.Indexer()
 
     # -- what a recorder before this one left ---------------------------------------------------------------
 
@@ -87,6 +89,7 @@ class Store:
             row.success, row.error, row.completed_at = False, INTERRUPTED, datetime.now(UTC)
             batch.changed[row.request_id] = row
             batch.ended.append((row, 0))
+            batch.said += search.said_in_answer(row, None)
             self._add_line(batch, row.session, lines.completed(row, {}))
         self._write(batch)
 
@@ -106,6 +109,7 @@ class Store:
             self._open.clear()
             self._done.clear()
             self._answers.clear()
+            self._index.forget()
             raise
 
     def _recall(self, events: list[Event]) -> None:
@@ -159,6 +163,7 @@ class Store:
         if facts.previous_response_id:
             self._set_parent(batch, row, self._answered(facts.previous_response_id))
         self._find_place(batch, state, row, parts)
+        batch.said += search.said_in_request(row, parts.messages[row.messages_from :], facts.messages)
         self._add_line(batch, state.row, lines.started(row, live))
         # Results first: they belong to what the session's earlier lines asked for.
         self._take_results(batch, state, row, facts.tool_results)
@@ -275,6 +280,7 @@ class Store:
         assembled = lines.answer_json(facts)
         if assembled:
             row.answer = batch.blob(assembled)
+        batch.said += search.said_in_answer(row, assembled)
         if row.response_id:
             self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
@@ -314,6 +320,7 @@ class Store:
                 bulk.insert(Node, list(batch.nodes.values()), ignore_conflicts=True)
                 self._write_exchanges(batch)
                 self._write_calls(batch)
+                self._index.write(batch.said, [state.row for state in batch.sessions.values()])
                 self._jsonl.append([(path, data, by_path[path].pk) for path, data in batch.lines.items()])
         except BaseException:
             self._jsonl.rolled_back()

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from sessions.models import Exchange, Session, ToolCall
+from sessions.search import Backfill
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC)
@@ -32,6 +33,8 @@ def sessions() -> list[Session]:
             )
         rows.append(row)
     Session.objects.create(session_id="quiet", started_at=NOW, completed_at=NOW)  # no model was asked
+    while Backfill().step():
+        pass
     return rows
 
 
