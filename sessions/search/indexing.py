@@ -22,7 +22,8 @@ class Indexer:
     """Indexes what a recorder writes. Remembers what is there already, until it is told to forget."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[int, set[bytes]] = OrderedDict()  # by session, blobs that are indexed
+        # By session: blobs that are indexed, and hashes of the texts (those of this process).
+        self._known: OrderedDict[int, set[bytes | int]] = OrderedDict()
 
     def forget(self) -> None:
         """A transaction was rolled back: the database has the last word."""
@@ -65,14 +66,18 @@ class Indexer:
         return sorted(keys - set(old.values_list("session_id", flat=True)))
 
     def documents(self, state: SearchSession, said: Said) -> list[Document]:
-        """Make the documents of what was said; none of what the session's documents have."""
+        """Make the documents of what was said; none of what the session has already said in the same words."""
+        known = self._of(state.session_id)
         if said.blob:
-            known = self._blobs(state.session_id)
             if said.blob in known:
                 return []
             known.add(said.blob)
         found = []
         for kind, text in said.texts.items():
+            mark = hash((kind, text))
+            if mark in known:
+                continue
+            known.add(mark)
             for chunk, (words, compounds) in enumerate(chunks_of(text)):
                 if state.documents >= MAX_DOCUMENTS:
                     return found
@@ -81,12 +86,10 @@ class Indexer:
                 state.documents += 1
         return found
 
-    def _blobs(self, session: int) -> set[bytes]:
+    def _of(self, session: int) -> set[bytes | int]:
         known = self._known.get(session)
         if known is None:
-            known = self._known[session] = {
-                bytes(blob) for blob in _documents_of(session).values_list("blob", flat=True).distinct()
-            }
+            known = self._known[session] = set(map(bytes, _documents_of(session).values_list("blob", flat=True)))
         self._known.move_to_end(session)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
@@ -171,9 +174,9 @@ def _documents_again(rows: Sequence[SearchDocument]) -> list[Document]:
     chunks: dict[str, list[tuple[str, str]]] = {}
     found = []
     for row in rows:
-        text = texts.get(row.id)
-        if text is None:
+        if row.id not in texts:
             continue
+        text, _ = texts[row.id]
         if text not in chunks:
             chunks[text] = list(chunks_of(text))
         if row.chunk < len(chunks[text]):

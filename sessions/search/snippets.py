@@ -7,7 +7,8 @@ from functools import cache
 from html import escape
 from unicodedata import normalize
 
-from sessions.models import Exchange, SearchDocument, Session
+from sessions.content import AT_ONCE
+from sessions.models import SearchDocument, Session
 from sessions.search.documents import Kind, kind_of, session_of
 from sessions.search.engines import engine
 from sessions.search.language import Term, parse
@@ -15,7 +16,7 @@ from sessions.search.sources import texts_of_documents
 
 PER_SESSION = 3
 # Documents looked at for them: some say the same, in some the match hides.
-CANDIDATES = 6
+CANDIDATES = 4
 WIDTH = 160
 BEFORE = 50
 MAX_MATCHES = 200
@@ -48,27 +49,34 @@ def snippets(text: str, sessions: Sequence[Session]) -> dict[int, list[Snippet]]
     if rest and len(terms) > 1:  # all words, but in different places
         for term in terms:
             found += index.first_in(index.expression([term]), rest, 2)
-    rows = SearchDocument.objects.in_bulk(found)
-    texts = texts_of_documents(rows.values())
-    names = dict(Exchange.objects.filter(pk__in={r.exchange_id for r in rows.values()}).values_list("pk", "request_id"))
+    texts = texts_of_documents(_rows(found))
     patterns = [_pattern(term) for term in terms]
     shown: dict[int, list[Snippet]] = {key: [] for key in keys}
     titles: dict[int, Snippet] = {}
     seen: set[tuple[int, str]] = set()
     for key in dict.fromkeys(found):
         session, kind = session_of(key), kind_of(key)
-        if key not in texts or (session, texts[key]) in seen or len(shown[session]) == PER_SESSION:
+        whole, request_id = texts.get(key, ("", ""))
+        if len(shown[session]) == PER_SESSION or (session, whole) in seen:
             continue
-        seen.add((session, texts[key]))
-        parts = cut(texts[key], patterns)
+        parts = cut(whole, patterns)
         if parts and kind is Kind.TITLE:
             titles[session] = Snippet("title", "", parts)
         elif parts:
-            shown[session].append(Snippet(kind.name.lower(), names.get(rows[key].exchange_id, ""), parts))
+            seen.add((session, whole))
+            shown[session].append(Snippet(kind.name.lower(), request_id, parts))
     for session, snippet in titles.items():
         if not shown[session]:  # the page shows the title anyway
             shown[session].append(snippet)
     return shown
+
+
+def _rows(keys: Sequence[int]) -> list[SearchDocument]:
+    return [
+        row
+        for at in range(0, len(keys), AT_ONCE)
+        for row in SearchDocument.objects.filter(pk__in=keys[at : at + AT_ONCE])
+    ]
 
 
 def cut(text: str, patterns: Iterable[re.Pattern]) -> tuple[tuple[str, bool], ...]:

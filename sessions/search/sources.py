@@ -10,6 +10,11 @@ from sessions.dialects.messages import parse_message
 from sessions.models import Exchange, SearchDocument, SearchSession
 from sessions.search.documents import Kind, Texts, kind_of, session_of, texts_of, texts_of_answer, texts_of_message
 
+# Rows of exchanges are wide; this is what the texts need.
+_NEEDED = (
+    "request_id", "dialect", "kind", "error", "answer", "leaf", "recipe", "system", "tools", "patches", "capture",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -56,11 +61,11 @@ def _whole(exchange: Exchange) -> tuple[Message, ...]:
     return parse_request(exchange.dialect, exchange.kind, body).messages if body else ()
 
 
-def texts_of_documents(documents: Iterable[SearchDocument]) -> dict[int, str]:
-    """Read the whole texts that documents stand in: document's id → text. What is gone is left out."""
+def texts_of_documents(documents: Iterable[SearchDocument]) -> dict[int, tuple[str, str]]:
+    """Read the whole texts that documents stand in: document's id → (text, request id). What is gone is left out."""
     documents = list(documents)
     contents = content.get_many(document.blob for document in documents)
-    exchanges = Exchange.objects.in_bulk({d.exchange_id for d in documents if d.exchange_id})
+    exchanges = {row.pk: row for row in _exchanges({d.exchange_id for d in documents if d.exchange_id})}
     titles = dict(
         SearchSession.objects.filter(pk__in={session_of(d.id) for d in documents if d.exchange_id is None})
         .values_list("pk", "title")
@@ -82,8 +87,14 @@ def texts_of_documents(documents: Iterable[SearchDocument]) -> dict[int, str]:
                 known[place] = _texts(exchange, blob, contents.get(blob))
             text = known[place].get(kind)
         if text is not None:
-            found[document.id] = text
+            found[document.id] = (text, exchange.request_id if exchange else "")
     return found
+
+
+def _exchanges(keys: set[int]) -> Iterator[Exchange]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), content.AT_ONCE):
+        yield from Exchange.objects.filter(pk__in=ordered[start : start + content.AT_ONCE]).only(*_NEEDED)
 
 
 def _texts(exchange: Exchange, blob: bytes, data: bytes | None) -> Texts:
