@@ -48,7 +48,7 @@ class SessionState:
     leaves: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
     arguments: dict[str, bytes] = field(default_factory=dict)  # theirs, as far as at hand
-    early: dict[str, tuple[ToolResult, Exchange]] = field(default_factory=dict)  # results without a call, by call id
+    early: dict[str, "Result"] = field(default_factory=dict)  # results without a call, by call id
     told: dict[bytes, Told] = field(default_factory=dict)  # place → what its conversation told up to there
     latest: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # part → its latest bytes and their key
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
@@ -60,6 +60,15 @@ class SessionState:
         if before is None or before[0] != data:
             before = self.latest[part] = (data, content.key_of(data))
         return before[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's result: what it says, the exchange that brought it, the key of the message that it stands in."""
+
+    said: ToolResult
+    row: Exchange
+    message: bytes
 
 
 @dataclass(slots=True)
@@ -75,6 +84,7 @@ class Batch:
     parents: list[tuple[Exchange, Exchange]] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
+    places: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # of results' texts, see content.put_results
     lines: dict[Path, list[bytes]] = field(default_factory=dict)
 
     def blob(self, data: bytes) -> bytes:
@@ -189,7 +199,7 @@ class Store:
         self._title(state, row, facts, parts)
         self._add_line(batch, state.row, lines.started(row, live))
         # Results first: they belong to what the session's earlier lines asked for.
-        self._take_results(batch, state, row, facts.tool_results)
+        self._take_results(batch, state, row, facts, places.blobs)
         self._add_line(batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts))
 
     def _read(self, live: Live, parts: Parts, places: Chain, state: SessionState, row: Exchange) -> RequestFacts:
@@ -292,20 +302,31 @@ class Store:
         else:
             row.parent_id = parent.pk
 
-    def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: Sequence[ToolResult]) -> None:
-        for result in results:
-            call = state.pending.pop(result.id, None)
-            if call is not None:
-                self._take_result(batch, state, row, call, result)
-            elif len(state.early) < MAX_EARLY:
-                state.early[result.id] = (result, row)
-
-    def _take_result(
-        self, batch: Batch, state: SessionState, row: Exchange, call: ToolCall, result: ToolResult
+    def _take_results(
+        self, batch: Batch, state: SessionState, row: Exchange, facts: RequestFacts, blobs: Sequence[bytes]
     ) -> None:
-        data = result.text.encode("utf-8", "replace")
-        call.result = batch.blob(data)
-        call.output_bytes, call.is_error = len(data), result.is_error
+        if not facts.tool_results:
+            return
+        # Facts are of the request's last messages, all that it has or those that are new.
+        places = blobs[len(blobs) - len(facts.messages) :]
+        messages = {b.id: key for m, key in zip(facts.messages, places, strict=False) for b in m.blocks}
+        for said in facts.tool_results:
+            result = Result(said, row, messages.get(said.id, b""))
+            call = state.pending.pop(said.id, None)
+            if call is not None:
+                self._take_result(batch, state, call, result)
+            elif len(state.early) < MAX_EARLY:
+                state.early[said.id] = result
+
+    def _take_result(self, batch: Batch, state: SessionState, call: ToolCall, result: Result) -> None:
+        row, said = result.row, result.said
+        data = said.text.encode("utf-8", "replace")
+        if result.message and len(data) >= content.WORTH_NAMING:
+            call.result, place = content.result_place(result.message, row.dialect, said.id)
+            batch.places[call.result] = (len(data), place)
+        else:
+            call.result = batch.blob(data)
+        call.output_bytes, call.is_error = len(data), said.is_error
         call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
         batch.results.append((call, row))
         arguments = state.arguments.pop(call.call_id, None)
@@ -327,7 +348,7 @@ class Store:
         if answer := live.answer:
             row.response = batch.blob(answer)
         assembled = lines.answer_json(facts)
-        if assembled:
+        if assembled and not row.response:
             row.answer = batch.blob(assembled)
         if row.response_id:
             self._answers[row.response_id] = row
@@ -351,7 +372,7 @@ class Store:
             if call.id:
                 state.arguments[kept.call_id] = data
                 if found := state.early.pop(call.id, None):
-                    self._take_result(batch, state, found[1], kept, found[0])
+                    self._take_result(batch, state, kept, found)
                 else:
                     state.pending[call.id] = kept
 
@@ -370,6 +391,7 @@ class Store:
             with transaction.atomic():
                 self._write_sessions(batch)
                 content.put(batch.blobs)
+                content.put_results(batch.places)
                 bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
