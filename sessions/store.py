@@ -9,9 +9,10 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from sessions import bulk, content, lines, rows
+from sessions import bulk, content, lines, rows, saying
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
+from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
@@ -29,6 +30,8 @@ MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
 # Results of a session that came before the answer that asked for them had ended.
 MAX_EARLY = 100
 TITLE_LENGTH = 120
+# Characters of a person's words that lines repeat while the model works on them.
+SHORT = 80
 NODE_COLUMNS = ("key", "parent", "blob", "depth")
 # What other recorders may have added to a session since it was read.
 SHARED_FIELDS = (
@@ -51,6 +54,8 @@ class SessionState:
     early: dict[str, "Result"] = field(default_factory=dict)  # results without a call, by call id
     told: dict[bytes, Told] = field(default_factory=dict)  # place → what its conversation told up to there
     latest: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # part → its latest bytes and their key
+    said: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # message → the answer that said it, see lines.New
+    headers: list[tuple[str, str]] | None = None  # of the latest request
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
 
@@ -197,10 +202,22 @@ class Store:
         places = self._find_place(batch, state, row, parts)
         facts = self._read(live, parts, places, state, row)
         self._title(state, row, facts, parts)
-        self._add_line(batch, state.row, lines.started(row, live))
+        self._add_line(batch, state.row, lines.started(row, live, self._has_same_headers(state, row)))
         # Results first: they belong to what the session's earlier lines asked for.
         self._take_results(batch, state, row, facts, places.blobs)
-        self._add_line(batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts))
+        known, text = row.messages_from, facts.user_text
+        told_before = bool(known) and not words(row.dialect, parts.messages[known:])
+        if told_before and len(text) > SHORT:
+            text = text[: SHORT - 1] + "…"
+        numbers = range(known, len(places.nodes))
+        said = {n: state.said[places.blobs[n]] for n in numbers if places.blobs[n] in state.said}
+        new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said)
+        self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
+
+    def _has_same_headers(self, state: SessionState, row: Exchange) -> bool:
+        before = state.headers
+        state.headers = [pair for pair in row.request_headers if pair[0].lower() != "content-length"]
+        return state.headers == before
 
     def _read(self, live: Live, parts: Parts, places: Chain, state: SessionState, row: Exchange) -> RequestFacts:
         """Read what is new in a request."""
@@ -259,7 +276,8 @@ class Store:
                 key = keys[name] = state.key_of(name, data) if parts.is_split else content.key_of(data)
                 if key not in state.written:
                     batch.blobs[key] = new[name] = data
-                    state.written.add(key)
+                    if parts.is_split:
+                        state.written.add(key)
         if keys:
             rows.keep_parts(row, parts, keys)
         return new
@@ -350,6 +368,9 @@ class Store:
         assembled = lines.answer_json(facts)
         if assembled and not row.response:
             row.answer = batch.blob(assembled)
+        if self._write_jsonl and assembled:
+            for number, message in enumerate(saying.messages(row.dialect, loads(assembled))):
+                state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
             self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
