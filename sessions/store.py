@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
 
-from sessions import bulk, content, lines, rows
+from sessions import bulk, content, lines, prices, rows
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
@@ -98,6 +98,7 @@ class Store:
 
     def apply(self, events: list[Event]) -> None:
         """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+        prices.refresh()
         try:
             self._apply_all(events)
         except (SessionGone, IntegrityError):
