@@ -8,16 +8,16 @@ import zstandard
 from django.db import connection
 
 from sessions import bulk
+from sessions.bulk import AT_ONCE
 from sessions.models import Blob
 
 STORED, ZSTD = 0, 1
 LEVEL = 3
 # Shorter content is stored as it is: a frame's header would eat what compression gains.
 WORTH_COMPRESSING = 128
+COLUMNS = ("key", "size", "codec", "data")
 # PostgreSQL's advisory lock for contents: any number that nobody else takes.
 LOCK = 0x4C756E61
-# Keys in one query; SQLite allows more variables than this everywhere.
-AT_ONCE = 500
 
 
 def key_of(content: bytes) -> bytes:
@@ -47,24 +47,17 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 def put(contents: Mapping[bytes, bytes]) -> None:
     """Store `contents` (by key), those that are not there yet."""
-    known: set[bytes] = set()
-    keys = list(contents)
-    for start in range(0, len(keys), AT_ONCE):
-        known.update(
-            bytes(key)
-            for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
-        )
-    rows = [_row(key, content) for key, content in contents.items() if key not in known]
-    bulk.insert(Blob, rows, ignore_conflicts=True)
+    known = bulk.known("blobs", "key", contents)
+    bulk.insert_tuples("blobs", COLUMNS, [_row(key, data) for key, data in contents.items() if key not in known])
 
 
-def _row(key: bytes, content: bytes) -> Blob:
+def _row(key: bytes, content: bytes) -> tuple[bytes, int, int, bytes]:
     codec, data = STORED, content
     if len(content) >= WORTH_COMPRESSING:
         packed = _compressor().compress(content)
         if len(packed) < len(content):
             codec, data = ZSTD, packed
-    return Blob(key=key, size=len(content), codec=codec, data=data)
+    return key, len(content), codec, data
 
 
 def put_many(contents: Iterable[bytes]) -> list[bytes]:

@@ -17,7 +17,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _stamp(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _line(kind: str, row: Exchange, time: datetime, **fields: Any) -> bytes:
@@ -56,7 +56,7 @@ def _request_json(live: Live, parts: Parts, messages_from: int, new_parts: dict[
             return {"text": live.request.decode(errors="replace")}  # no JSON: its text, the database has its bytes
     names = PARTS[live.dialect]
     members = {}
-    for name, raw in _members.decode(live.request).items():
+    for name, raw in _members.decode(parts.head).items():
         if name not in names or (name == names[2] and not parts.messages):
             members[name] = orjson.Fragment(_one_line(bytes(raw)))
     if parts.system:

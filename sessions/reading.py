@@ -4,33 +4,36 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from django.db import connection
 
 from sessions.content import AT_ONCE, get_many
 from sessions.dialects.parsing import loads
-from sessions.models import Exchange, Node
+from sessions.models import Exchange
 from sessions.split import Parts, join
 
 
 def _chains(leaves: dict[bytes, int]) -> dict[bytes, list[bytes]]:
     """Give, for each leaf, the blob keys of its messages from index `leaves[leaf]` on."""
     chains: dict[bytes, list[bytes]] = {leaf: [] for leaf in leaves}
-    at = {leaf: leaf for leaf in leaves}  # where the walk to the first message has come
-    while at:
-        wanted = list(set(at.values()))
-        nodes = {}
-        for start in range(0, len(wanted), AT_ONCE):
-            for node in Node.objects.filter(key__in=wanted[start : start + AT_ONCE]):
-                nodes[bytes(node.key)] = node
-        following = {}
-        for leaf, key in at.items():
-            node = nodes.get(key)
-            if node is None or node.depth <= leaves[leaf]:
-                continue
-            chains[leaf].append(bytes(node.blob))
-            if node.parent and node.depth - 1 > leaves[leaf]:
-                following[leaf] = bytes(node.parent)
-        at = following
-    return {leaf: keys[::-1] for leaf, keys in chains.items()}
+    wanted = list(leaves.items())
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        ends = ", ".join(["(%s, CAST(%s AS integer))"] * len(some))
+        with connection.cursor() as cursor:
+            # From the last message back to the first that is asked for: one query, however deep.
+            cursor.execute(
+                f"WITH RECURSIVE ends(leaf, known) AS (VALUES {ends}), chain(leaf, known, parent, blob, depth) AS ("
+                " SELECT e.leaf, e.known, n.parent, n.blob, n.depth FROM ends e JOIN nodes n ON n.key = e.leaf"
+                " WHERE n.depth > e.known"
+                " UNION ALL"
+                " SELECT c.leaf, c.known, n.parent, n.blob, n.depth FROM chain c JOIN nodes n ON n.key = c.parent"
+                " WHERE c.depth - 1 > c.known"
+                ") SELECT leaf, blob FROM chain ORDER BY depth",
+                [value for pair in some for value in pair],
+            )
+            for leaf, blob in cursor.fetchall():
+                chains[bytes(leaf)].append(bytes(blob))
+    return chains
 
 
 def new_messages(exchanges: Sequence[Exchange]) -> dict[int, list[bytes]]:

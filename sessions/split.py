@@ -23,11 +23,13 @@ PARTS = {
 }
 SYSTEM, TOOLS, MESSAGES = 0, 1, 2
 
+# What stands before a member's value.
+_KEY = re.compile(rb'\s*,?\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*')
 # A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
 _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 # A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
-_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("(?:[^"\\]|\\.)*+")\}\]')
-_STRING = re.compile(rb'"content":("(?:[^"\\]|\\.)*+")')
+_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}\]')
+_STRING = re.compile(rb'"content":("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 # Stands for a patch's offset where a message's text was the only block of a list.
 WRAPPED = -1
 
@@ -45,6 +47,8 @@ class Parts:
     messages: tuple[bytes, ...] = ()
     patches: tuple[tuple[int, int, bytes], ...] = ()  # (message, offset in it, bytes to put back), in order
     is_split: bool = True
+    # The body with `null` for the parts: small, and the same JSON in all else. The body itself where it is not split.
+    head: bytes = b""
 
 
 def split(body: bytes, dialect: str) -> Parts:
@@ -56,34 +60,50 @@ def split(body: bytes, dialect: str) -> Parts:
                 return parts
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             pass
-    return Parts(template=msgspec.msgpack.encode([body]), is_split=False)
+    return Parts(template=msgspec.msgpack.encode([body]), is_split=False, head=body)
 
 
 def _split(body: bytes, names: tuple[str | None, str, str]) -> Parts:
-    members = _raw_object.decode(body)
-    contents = [bytes(members.get(name, b"")) if name else b"" for name in names]
+    places = _places(body)
+    contents, messages = [b"", b"", b""], []
     holes: list[tuple[int, int, object]] = []  # start, end, hole
-    messages: list[bytes] = []
-    # The longest first: the others may stand inside of it once more.
-    for hole in sorted(range(3), key=lambda h: -len(contents[h])):
-        raw, framing = contents[hole], hole
+    for hole, name in enumerate(names):
+        start, end = places.get(name, (0, 0))
+        raw, framing = body[start:end], hole
         if hole == MESSAGES and raw[:1] == b"[":
             messages, framing = _messages(raw)
         if not raw or raw == b"null" or (hole == MESSAGES and not messages):
-            contents[hole] = b""
             continue
-        start = body.find(raw)
-        while any(start < end and start + len(raw) > begin for begin, end, _ in holes):
-            start = body.index(raw, start + 1)
-        holes.append((start, start + len(raw), framing))
+        contents[hole] = raw
+        holes.append((start, end, framing))
     template: list[object] = []
+    literals: list[bytes] = []
     at = 0
     for start, end, hole in sorted(holes, key=lambda h: h[0]):
-        template += (body[at:start], hole)
+        literals.append(body[at:start])
+        template += (literals[-1], hole)
         at = end
-    template.append(body[at:])
+    literals.append(body[at:])
+    template.append(literals[-1])
     stripped, patches = _strip(messages)
-    return Parts(msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches)
+    return Parts(
+        msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches,
+        head=b"null".join(literals),
+    )  # fmt: skip
+
+
+def _places(body: bytes) -> dict[str, tuple[int, int]]:
+    """Give where each member's value begins and ends; raises ValueError where a name comes twice with other values."""
+    places = {}
+    at = body.find(b"{") + 1
+    for name, value in _raw_object.decode(body).items():
+        key = _KEY.match(body, at)
+        raw = bytes(value)
+        if key is None or not body.startswith(raw, key.end()):
+            raise ValueError("a name comes twice")
+        at = key.end() + len(raw)
+        places[name] = (key.end(), at)
+    return places
 
 
 def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
@@ -113,8 +133,9 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
         if b'"content":[{"type":"text"' in message:
-            plain = _ONE_BLOCK.sub(rb'"content":\1', message, count=1)
-            if plain != message and _wrap(plain) == message:
+            block = _ONE_BLOCK.match(message, message.index(b'"content":[{"type":"text"'))
+            plain = block and b"".join((message[: block.start()], b'"content":', block[1], message[block.end() :]))
+            if plain and _wrap(plain) == message:
                 message = plain
                 patches.append((number, WRAPPED, b""))
         stripped.append(message)
@@ -122,7 +143,10 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
 
 
 def _wrap(message: bytes) -> bytes:
-    return _STRING.sub(rb'"content":[{"type":"text","text":\1}]', message, count=1)
+    text = _STRING.search(message)
+    return b"".join(
+        (message[: text.start()], b'"content":[{"type":"text","text":', text[1], b"}]", message[text.end() :])
+    )
 
 
 def join(parts: Parts) -> bytes:
@@ -158,12 +182,29 @@ def _restore(message: bytes, marks: list[tuple[int, bytes]]) -> bytes:
     return b"".join((*pieces, message[at:]))
 
 
-def chain(messages: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
-    """Give the key of each message's blob, and of its place: H(key of the place before ‖ key of the blob)."""
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Messages with the key of each one's blob, and of its place: H(key of the place before ‖ key of the blob)."""
+
+    messages: tuple[bytes, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    nodes: tuple[bytes, ...] = ()
+
+
+def chain(messages: tuple[bytes, ...], before: Chain | None = None) -> Chain:
+    """Give the keys of `messages`. What begins as in `before` is compared with it, which takes less than hashing."""
     blobs, nodes, node = [], [], b""
-    for message in messages:
+    if before is not None:
+        known = 0
+        for mine, other in zip(messages, before.messages, strict=False):
+            if mine != other:
+                break
+            known += 1
+        blobs, nodes = list(before.blobs[:known]), list(before.nodes[:known])
+        node = nodes[-1] if nodes else b""
+    for message in messages[len(nodes) :]:
         blob = blake2b(message, digest_size=16).digest()
         node = blake2b(node + blob, digest_size=16).digest()
         blobs.append(blob)
         nodes.append(node)
-    return blobs, nodes
+    return Chain(messages, tuple(blobs), tuple(nodes))

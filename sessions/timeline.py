@@ -1,33 +1,57 @@
 """A session as it is read: its exchanges in order, each with what was new in it."""
 
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sessions import reading
+from sessions import content, reading
+from sessions.browser.diffs import FileDiff, edits_of
+from sessions.browser.rendering import code, cut_markdown, markdown, numbered
+from sessions.browser.threads import Thread
 from sessions.dialects.facts import Block
 from sessions.dialects.messages import blocks_of_answer, parse_message
 from sessions.dialects.parsing import dumps, items, loads, mapping
 from sessions.dialects.people import words
 from sessions.models import Exchange, Session, ToolCall
 
-# Characters shown of a text before the rest is folded.
-SHOWN = 3000
+# Characters shown of a text before the rest is folded, and of the rest before it is left to the raw view.
+SHOWN, MAX_REST = 3000, 200_000
+PATHS = ("file_path", "filePath", "path")
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with its end folded away if it is long."""
+    """A text with its end folded away if it is long. `kind` is its class: plain, md (HTML of Markdown) or code."""
 
     head: str
     rest: str = ""
+    kind: str = "plain"
+    more: int = 0  # characters of the rest
+    cut: int = 0  # characters that are not on the page at all
 
     @classmethod
-    def of(cls, value: str, shown: int = SHOWN) -> "Text":
+    def of(cls, value: str, shown: int = SHOWN, kind: str = "plain") -> "Text":
         if len(value) <= shown * 1.2:
-            return cls(value)
-        cut = value.rfind("\n", shown // 2, shown) + 1 or shown
-        return cls(value[:cut], value[cut:])
+            return cls(value, kind=kind)
+        at = value.rfind("\n", shown // 2, shown) + 1 or shown
+        return cls(value[:at], value[at : at + MAX_REST], kind, len(value) - at, max(len(value) - at - MAX_REST, 0))
+
+    @classmethod
+    def markdown(cls, value: str) -> "Text":
+        """What a model wrote."""
+        head, rest = cut_markdown(value, SHOWN * 2)
+        return cls(markdown(head), markdown(rest) if rest else "", "md", len(rest))
+
+    @classmethod
+    def code(cls, value: str, shown: int = 1200, path: str = "", language: str = "") -> "Text":
+        """What a tool gave or got: lines of the file at `path`, or whatever it looks like."""
+        plain = cls.of(value, shown, "code")
+        if not language and value[:1] in "{[" and loads(value) is not None:
+            language = "json"
+        head = (numbered(plain.head, path) if path else None) or code(plain.head, language, path)
+        rest = (numbered(plain.rest, path) if path else None) or code(plain.rest, language, path)
+        return cls(head, rest, "code", plain.more, plain.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,7 @@ class Call:
     arguments: Text
     result: Text | None
     row: ToolCall | None
+    edits: tuple[FileDiff, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +88,21 @@ class Turn:
     answer: list[Piece] = field(default_factory=list)
     error: Text = Text("")
     label: str = ""
+    thread: Thread | None = None
+    cache_lost: int = 0  # tokens that had been cached and were paid for again
+
+    @property
+    def version(self) -> str:
+        """What a live page has of this exchange."""
+        calls = [piece.call for piece in self.answer if piece.call is not None]
+        results = sum(call.row is not None and call.row.result_exchange_id is not None for call in calls)
+        return version(self.number, self.row.success, self.row.time_to_first_token_ms, results)
+
+
+def version(number: int, success: bool | None, first_token_ms: float | None, results: int) -> str:
+    """Say how far exchange `number` has come: its state, and how many of its tool calls have their result."""
+    step = "ended" if success is not None else "answering" if first_token_ms is not None else "open"
+    return f"{number}-{step}-{results}"
 
 
 def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) -> list[Turn]:
@@ -81,7 +121,13 @@ def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) ->
             message = parse_message(row.dialect, raw)
             if message.role == "assistant" and row.messages_from:
                 continue  # the answer before this one, sent back
-            pieces = [piece for block in message.blocks for piece in _pieces(block, shown)]
+            written = message.role == "assistant"
+            key = content.key_of(raw).hex()
+            pieces = [
+                piece
+                for at, block in enumerate(message.blocks)
+                for piece in _pieces(block, shown, written, f"/ui/images/{key}/{row.dialect}/{at}")
+            ]
             if pieces:
                 turn.messages.append((message.role, pieces))
         for block in blocks_of_answer(row.dialect, answers[row.pk]):
@@ -89,46 +135,84 @@ def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) ->
                 call = by_exchange.get(row.pk, {}).get(block.id)
                 turn.answer.append(Piece("call", call=_call(block, call, texts)))
             else:
-                turn.answer += _pieces(block, set())
+                turn.answer += _pieces(block, set(), True)
         turn.error = Text.of(row.error)
         turn.label = _label(turn)
         found.append(turn)
     return found
 
 
-def _pieces(block: Block, shown: set[str]) -> list[Piece]:
-    """Give what is shown of a block. Results in `shown` stand at their call."""
+def _pieces(block: Block, shown: set[str], by_model: bool, image: str = "") -> list[Piece]:
+    """Give what is shown of a block. Results in `shown` stand at their call; a model writes Markdown; `image` is the
+    address of the block's picture."""
+    if block.kind == "text" and by_model:
+        return [Piece("text", Text.markdown(block.text))] if block.text.strip() else []
     if block.kind == "text":
         own = words(block.text)
         if own == block.text.strip():
             return [Piece("text", Text.of(block.text.strip("\n")))] if own else []
         pieces = [Piece("text", Text.of(own))] if own else []
-        return [*pieces, Piece("context", Text.of(block.text.strip(), 20_000))]
+        return [*pieces, Piece("context", Text.of(block.text.strip(), 20_000, "code"))]
     if block.kind == "thinking":
-        return [Piece("thinking", Text.of(block.text))] if block.text.strip() else []
+        return [Piece("thinking", Text.markdown(block.text))] if block.text.strip() else []
     if block.kind == "redacted_thinking":
         return [Piece("note", Text("Thinking that the provider keeps to itself."))]
     if block.kind == "tool_result":
         return (
-            [] if block.id in shown else [Piece("result", Text.of(block.text), name=block.id, is_error=block.is_error)]
+            []
+            if block.id in shown
+            else [Piece("result", Text.code(block.text), name=block.id, is_error=block.is_error)]
         )
     if block.kind == "tool_call":
         return [Piece("call", call=_call(block, None, {}))]
-    if block.kind == "image" and block.name in IMAGES and block.text.startswith("data:"):
-        return [Piece("image", name=block.name, image=block.text)]
+    if block.kind == "image" and image and image_of(block):
+        return [Piece("image", name=block.name, image=image)]
     if block.kind in ("image", "document"):
         return [Piece("note", Text(f"[{block.kind} {block.name}]"))]
     if block.kind == "refusal":
         return [Piece("text", Text.of(block.text), name="refusal", is_error=True)]
-    return [Piece("result", Text.of(block.text), name=block.name)]
+    return [Piece("result", Text.code(block.text), name=block.name)]
+
+
+def image_of(block: Block) -> tuple[str, bytes] | None:
+    """Give an image block's media type and bytes; None where it is none that a page may show."""
+    if block.kind != "image" or block.name not in IMAGES or not block.text.startswith("data:"):
+        return None
+    try:
+        return block.name, b64decode(block.text.partition(",")[2], validate=True)
+    except ValueError:
+        return None
+
+
+def labels(session: Session) -> dict[int, str]:
+    """Give a line for each exchange of a session, by primary key: a person's words, else the tools, else the answer's end."""
+    rows = list(session.exchanges.defer("request_headers", "response_headers"))
+    names: dict[int, list[str]] = {}
+    for key, name in session.tool_calls.order_by("exchange_id", "position").values_list("exchange_id", "name"):
+        names.setdefault(key, []).append(name)
+    messages = reading.new_messages(rows)
+    found = {}
+    for row in rows:
+        said = ""
+        for raw in messages[row.pk]:
+            message = parse_message(row.dialect, raw)
+            if message.role == "user":
+                said = next(filter(None, (words(b.text) for b in message.blocks if b.kind == "text")), said)
+        beside = f"{row.method} {row.path}" if row.kind != "model" else row.finish_reason
+        found[row.pk] = " ".join((said or ", ".join(names.get(row.pk, ())) or beside).split())[:80]
+    return found
 
 
 def _call(block: Block, row: ToolCall | None, texts: dict[bytes, str]) -> Call:
     arguments = texts.get(bytes(row.arguments), block.text) if row else block.text
+    value = mapping(loads(arguments)) if arguments[:1] == "{" else {}
     result = None
     if row is not None and row.result_exchange_id:
-        result = Text.of(texts.get(bytes(row.result), ""), 1200)
-    return Call(block.name, _summary(arguments), Text.of(_pretty(arguments), 1500), result, row)
+        path = next((value[name] for name in PATHS if isinstance(value.get(name), str)), "")
+        result = Text.code(texts.get(bytes(row.result), ""), path=path)
+    edits = tuple(edits_of(arguments))
+    shown = Text("") if edits else Text.of(_pretty(arguments), 1500, "code")
+    return Call(block.name, _summary(arguments), shown, result, row, edits)
 
 
 def _pretty(arguments: str) -> str:
@@ -198,4 +282,4 @@ def frame_of(session: Session) -> Frame:
         item = mapping(item)
         function = mapping(item.get("function")) or item
         tools.append((str(function.get("name") or item.get("type") or "?"), str(function.get("description") or "")))
-    return Frame(Text.of(system, 20_000), tools)
+    return Frame(Text.of(system, 20_000, "code"), tools)

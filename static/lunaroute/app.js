@@ -33,6 +33,8 @@ function move(step) {
   next.scrollIntoView({ block: next.offsetHeight > innerHeight / 2 ? "start" : "nearest" });
 }
 
+const selected = () => document.querySelector("[data-item].selected");
+
 const help = document.getElementById("help");
 let waitsForPlace = false;
 
@@ -41,6 +43,8 @@ const keys = {
   k: () => move(-1),
   "/": () => document.querySelector("[data-search]")?.focus(),
   "?": () => help.showModal(),
+  r: () => selected()?.querySelector("[data-raw]")?.click(),
+  d: () => (selected() || document).querySelector("[data-diff]")?.click(),
   o: () => {
     const all = document.querySelectorAll(".selected details");
     const open = ![...all].some((fold) => fold.open);
@@ -56,7 +60,8 @@ document.addEventListener("keydown", (event) => {
   }
   if (waitsForPlace) {
     waitsForPlace = false;
-    if (event.key === "s") location.href = "/ui/";
+    const place = { d: "/ui/", s: "/ui/sessions", a: "/ui/analytics", e: "/ui/settings" }[event.key];
+    if (place) location.href = place;
     return;
   }
   if (event.key === "g") {
@@ -68,36 +73,80 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.querySelector("[data-help]").addEventListener("click", keys["?"]);
-for (const select of document.querySelectorAll(".filters select")) {
-  select.addEventListener("change", () => select.form.requestSubmit());
-}
-// Empty fields stay out of the address.
+
+// Empty fields stay out of the address, with and without htmx.
+document.addEventListener("htmx:configRequest", (event) => {
+  const given = event.detail.parameters;
+  for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
+});
 document.querySelector(".filters")?.addEventListener("submit", (event) => {
   for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
+  setTimeout(() => { for (const field of event.target.elements) field.disabled = false; });
 });
-
 addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll(".filters :disabled")) field.disabled = false;
 });
 
-// The outline follows the page.
-const links = new Map([...document.querySelectorAll(".outline a")].map((a) => [a.getAttribute("href").slice(1), a]));
-if (links.size) {
-  const seen = new Set();
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries) entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id);
-    const first = [...links.keys()].find((id) => seen.has(id));
-    for (const [id, link] of links) {
-      if (id !== first) link.removeAttribute("aria-current");
-      else if (!link.hasAttribute("aria-current")) {
-        link.setAttribute("aria-current", "true");
-        const box = link.closest(".outline");
-        if (box.scrollHeight > box.clientHeight) box.scrollTop = link.offsetTop - box.clientHeight / 2;
+// The outline follows the page; its links stay on the page where the exchange is there already.
+const seen = new Set();
+const observer = new IntersectionObserver((entries) => {
+  for (const entry of entries) entry.isIntersecting ? seen.add(entry.target) : seen.delete(entry.target);
+  const first = [...seen].filter((turn) => turn.isConnected).sort((a, b) => a.offsetTop - b.offsetTop)[0];
+  const box = document.querySelector(".outline");
+  if (!first || !box) return;
+  box.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  const link = box.querySelector(`[data-turn="${CSS.escape(first.id)}"]`);
+  if (!link) return;
+  link.setAttribute("aria-current", "true");
+  if (box.scrollHeight > box.clientHeight) box.scrollTop = link.offsetTop - box.clientHeight / 2;
+}, { rootMargin: "-60px 0px -40% 0px" });
+
+document.querySelector(".outline")?.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-turn]");
+  if (!link || !document.getElementById(link.dataset.turn)) return;
+  event.preventDefault();
+  location.hash = link.dataset.turn;
+});
+
+// What was searched for is marked, and the first place of it shown.
+function markFound() {
+  const timeline = document.querySelector(".timeline");
+  if (!timeline || (!timeline.dataset.find && !timeline.dataset.at)) return;
+  const at = timeline.dataset.at && document.querySelector(`[data-request="${CSS.escape(timeline.dataset.at)}"]`);
+  const words = (timeline.dataset.find || "").match(/"[^"]+"|[^\s"]+/g) || [];
+  const wanted = words.filter((word) => !word.startsWith("-")).map((word) => word.replace(/^"|"$|\*$/g, "").toLowerCase()).filter(Boolean);
+  const ranges = [];
+  if (wanted.length && window.Highlight) {
+    const walker = document.createTreeWalker(timeline, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node && ranges.length < 2000; node = walker.nextNode()) {
+      const text = node.data.toLowerCase();
+      for (const word of wanted) {
+        for (let place = text.indexOf(word); place >= 0; place = text.indexOf(word, place + word.length)) {
+          const range = new Range();
+          range.setStart(node, place);
+          range.setEnd(node, Math.min(place + word.length, node.length));
+          ranges.push(range);
+        }
       }
     }
-  }, { rootMargin: "-60px 0px -40% 0px" });
-  document.querySelectorAll(".turn").forEach((turn) => observer.observe(turn));
+    CSS.highlights.set("found", new Highlight(...ranges));
+  }
+  if (!timeline.dataset.shown) {
+    timeline.dataset.shown = "true";
+    const first = ranges.find((range) => !at || at.contains(range.startContainer));
+    for (let fold = first?.startContainer.parentElement.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    at?.classList.add("selected");
+    (first?.startContainer.parentElement || at)?.scrollIntoView({ block: "center" });
+  }
 }
 
-showTimes();
+function refresh() {
+  showTimes();
+  document.querySelectorAll(".turn").forEach((turn) => observer.observe(turn));
+  markFound();
+}
+
+refresh();
+document.addEventListener("htmx:afterSettle", refresh);
+document.addEventListener("lunaroute:changed", refresh);
 setInterval(showTimes, 30000);
