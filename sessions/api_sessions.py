@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.errors import HttpError
 
-from sessions import deletion, queries, reading
+from sessions import deletion, queries, reading, search
 from sessions.api_common import BAD, MISSING, exchange_of, known_parameters, paged, session_of, streamed
 from sessions.dialects.parsing import loads
 from sessions.export import FORMATS, file_name
@@ -20,13 +20,14 @@ router = Router(tags=["sessions"])
 @router.get("/sessions", response={200: list[SessionOut], **BAD}, summary="List sessions")
 @known_parameters(SessionFilter)
 def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[SessionFilter]):
-    """List sessions, the latest first. `X-Total-Count` has their number, `Link` the other pages.
+    """List sessions: what fits `text_search` best, else the latest first. `X-Total-Count` has their number, `Link` the other pages.
 
     A browser that asks for text/html gets the page instead.
     """
     sessions = list(paged(request, response, queries.find(wanted), wanted))
     tools = queries.tools_of(sessions)
-    return [SessionOut.of(session, tools.get(session.pk, [])) for session in sessions]
+    snippets = search.snippets(wanted.text_search or "", sessions)
+    return [SessionOut.of(row, tools.get(row.pk, []), snippets.get(row.pk, ())) for row in sessions]
 
 
 @router.get("/sessions/{session_id}", response={200: SessionOut, **MISSING}, summary="One session")

@@ -9,6 +9,7 @@ from pathlib import Path
 from django.db import transaction
 from django.db.models import Model
 
+from sessions import search
 from sessions.content import AT_ONCE, keep_others_out
 from sessions.models import Blob, Exchange, JsonlFile, Node, Session, ToolCall
 
@@ -41,20 +42,12 @@ def delete(session_pks: Collection[int]) -> int:
         blobs = _contents(locked)
         nodes = _places(locked)
         paths = list(JsonlFile.objects.filter(session__in=locked).values_list("path", flat=True))
-        _forget_in_search(locked)
+        search.remove(locked)
         Session.objects.filter(pk__in=locked).delete()
         blobs |= _delete_nodes(nodes)
         _delete_blobs(blobs)
         transaction.on_commit(lambda: _remove_files(paths))
     return len(locked)
-
-
-def _forget_in_search(session_pks: Collection[int]) -> None:
-    """THE CALL SITE of search: what an index holds of these sessions goes here, in the transaction, before the rows."""
-    with suppress(ImportError):
-        from sessions import search
-
-        search.remove(session_pks)
 
 
 def _parts(keys: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -282,3 +282,32 @@ class ModelPrice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pattern} ({self.provider_type})" if self.provider_type else self.pattern
+
+
+class SearchDocument(models.Model):
+    """A text that is searched (sessions.search), and where it stands. PostgreSQL's index is a column ``vector`` of it.
+
+    ``id`` holds the session's primary key, the kind and a number (sessions.search.documents.id_of).
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    exchange_id = models.BigIntegerField(null=True, help_text="None for a title")
+    blob = models.BinaryField(
+        max_length=16, help_text="Blob of the message or answer; empty: the exchange has the text"
+    )
+    chunk = models.PositiveIntegerField(default=0, help_text="which part of a long text")
+
+    class Meta:
+        db_table = "search_documents"
+
+
+class SearchSession(models.Model):
+    """How far a session is indexed. One without such a row is not yet."""
+
+    session_id = models.BigIntegerField(primary_key=True)
+    title = models.CharField(max_length=200, blank=True, help_text="as it is indexed")
+    documents = models.PositiveIntegerField(default=0, help_text="the number of the next one")
+    upto = models.BigIntegerField(null=True, help_text="the last exchange that is indexed; None: all of them are")
+
+    class Meta:
+        db_table = "search_sessions"

@@ -8,6 +8,7 @@ from django.db.models import Avg, Count, Exists, OuterRef, Q, QuerySet
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from sessions import search
 from sessions.models import Exchange, Session, ToolCall
 
 SORTS = {"started": "started_at", "duration": "duration_ms", "tokens": "total_tokens", "cost": "cost_usd"}
@@ -33,7 +34,9 @@ class Page(Schema):
 class SessionFilter(Page):
     """What a session must have to be listed; all of it must hold."""
 
-    text_search: str | None = Field(None, max_length=500, description="words in a session's title")
+    text_search: str | None = Field(
+        None, max_length=500, description='words, "phrases", -word, prefix* in what was said'
+    )
     model: str | None = Field(None, description="a model, or how its name begins")
     provider: str | None = None
     client: str | None = Field(None, description="claude-code, codex, opencode or other")
@@ -59,14 +62,12 @@ class SessionFilter(Page):
     min_cost: float | None = Field(None, ge=0)
     max_cost: float | None = Field(None, ge=0)
     has_tool: str | None = Field(None, description="a tool was called")
-    sort: Sort = "-started"
+    sort: Sort | None = Field(None, description="by default what fits text_search best, else the latest first")
 
 
 def find(wanted: SessionFilter) -> QuerySet[Session]:
     """Give the sessions that `wanted` describes, sorted. Without a model's answer there is no conversation to list."""
     found = Session.objects.filter(Q(requests__gt=0) | Q(completed_at=None))
-    for word in (wanted.text_search or "").split():
-        found = found.filter(title__icontains=word)
     for name in ("provider", "client", "project", "session_id", "success", "client_ip"):
         value = getattr(wanted, name)
         if value is not None:
@@ -89,8 +90,14 @@ def find(wanted: SessionFilter) -> QuerySet[Session]:
             if value is not None:
                 found = found.filter(**{f"{column}__{operator}": value})
     found = _by_exchange(found, wanted)
-    column = SORTS[wanted.sort.removeprefix("-")]
-    descending = wanted.sort.startswith("-")
+    places: dict[int, int] = {}
+    if wanted.text_search:
+        found, places = search.narrow(found, wanted.text_search)
+    if places and wanted.sort is None:
+        return found.order_by(search.place_in(places), "-started_at", "-pk")
+    sort = wanted.sort or "-started"
+    column = SORTS[sort.removeprefix("-")]
+    descending = sort.startswith("-")
     return found.order_by(f"-{column}" if descending else column, "-pk" if descending else "pk")
 
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
-from sessions import news
+from sessions import news, search
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
 from sessions.partial import Cursor
 from sessions.store import Batch, Store
@@ -31,8 +31,8 @@ logger = logging.getLogger("lunaroute.recorder")
 # Seconds between attempts while nothing can be written, and that the end may wait for that.
 RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
-# Seconds in which what belongs together comes together.
-GATHER = 0.005
+# Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
+GATHER, QUIET = 0.005, 0.02
 # Seconds between two looks at what is under way, where somebody watches.
 TELL_EVERY = 0.25
 # Bytes that wait for a web process that does not read; what is told beyond that is dropped.
@@ -144,13 +144,18 @@ class Recorder:
         self._flushed_at = 0.0
         self._stopping = False
         self._paused_since: float | None = None
+        self._backfill: search.Backfill | None = search.Backfill()
 
     def run(self) -> int:
         """Record until the supervisor's socket and all lines have ended. Gives the process's exit code."""
         self._control.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ, None)
         while self._lines or not self._stopping:
-            for key, mask in self._selector.select(self._timeout()):
+            is_behind = self._due is None and self._backfill is not None
+            ready = self._selector.select(QUIET if is_behind else self._timeout())
+            if is_behind and not ready:
+                self._catch_up()
+            for key, mask in ready:
                 if key.data is None:
                     self._from_supervisor()
                     continue
@@ -181,6 +186,17 @@ class Recorder:
     def _tell(self, line: Line, parts: list[bytes]) -> None:
         line.tell(parts)
         self._listen(line)
+
+    def _catch_up(self) -> None:
+        """Index some of what was recorded before there was an index. Where that fails, the next start tries again."""
+        try:
+            if not self._backfill.step():
+                self._backfill = None
+        except OperationalError as error:
+            logger.debug("indexing waits: %s", error)
+        except Exception:
+            logger.exception("what was recorded earlier could not be indexed: searches do not find all of it")
+            self._backfill = None
 
     def _from_supervisor(self) -> None:
         try:

@@ -1,11 +1,13 @@
 """The API's answers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ninja import Schema
+from ninja import Field, Schema
 
 from sessions.models import Exchange, Session, TokenCounts, ToolCall
+from sessions.search import Snippet
 
 
 class Tool(Schema):
@@ -49,15 +51,19 @@ class SessionOut(Schema):
     cost_usd: float | None
     metadata: Metadata
     tools: list[Tool]
+    snippet: str | None = Field(description="HTML: where text_search was found, in <mark>; null without text_search")
+    match_request_id: str | None = Field(description="the exchange that the snippet is from")
 
     @classmethod
-    def of(cls, session: Session, tools: list[dict]) -> "SessionOut":
-        names = set(cls.model_fields) - {"metadata", "tools", "error"}
+    def of(cls, session: Session, tools: list[dict], snippets: Sequence[Snippet] = ()) -> "SessionOut":
+        names = set(cls.model_fields) - {"metadata", "tools", "error", "snippet", "match_request_id"}
         return cls(
             **{name: getattr(session, name) for name in names},
             error=session.error or None,
             metadata=Metadata(project=session.project or None, tags=session.tags),
             tools=[Tool(**tool) for tool in tools],
+            snippet=snippets[0].html if snippets else None,
+            match_request_id=(snippets[0].request_id or None) if snippets else None,
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
 
-from sessions import bulk, content, lines, prices, rows
+from sessions import bulk, content, lines, prices, rows, search
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
@@ -80,6 +80,7 @@ class Batch:
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
     lines: dict[Path, list[bytes]] = field(default_factory=dict)
+    said: list[search.Said] = field(default_factory=list)
 
     def blob(self, data: bytes) -> bytes:
         """Note content to be stored; gives its key."""
@@ -101,6 +102,7 @@ class Store:
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
         self._reader = RequestReader()
+        self._index = search.Indexer()
 
     # -- what a recorder before this one left ---------------------------------------------------------------
 
@@ -117,6 +119,7 @@ class Store:
             row.success, row.error, row.completed_at = False, INTERRUPTED, datetime.now(UTC)
             batch.changed[row.request_id] = row
             batch.ended.append((row, 0))
+            batch.said += search.said_in_answer(row, None)
             self._add_line(batch, row.session, lines.completed(row, {}))
         self._write(batch)
 
@@ -146,6 +149,7 @@ class Store:
             self._answers.clear()
             self._chains.clear()
             self._jsonl.forget()
+            self._index.forget()
             raise
         return batch
 
@@ -205,6 +209,7 @@ class Store:
         places = self._find_place(batch, state, row, parts)
         facts = self._read(live, parts, places, state, row)
         self._title(state, row, facts, parts)
+        batch.said += search.said_in_request(row, parts.messages[row.messages_from :], facts.messages)
         self._add_line(batch, state.row, lines.started(row, live))
         # Results first: they belong to what the session's earlier lines asked for.
         self._take_results(batch, state, row, facts.tool_results)
@@ -347,6 +352,7 @@ class Store:
         assembled = lines.answer_json(facts)
         if assembled:
             row.answer = batch.blob(assembled)
+        batch.said += search.said_in_answer(row, assembled)
         if row.response_id:
             self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
@@ -394,6 +400,7 @@ class Store:
                 bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
+                self._index.write(batch.said, [state.row for state in batch.sessions.values()])
                 self._jsonl.append([(path, data, by_path[path].pk) for path, data in batch.lines.items()])
         except BaseException:
             self._jsonl.rolled_back()

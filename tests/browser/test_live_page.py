@@ -70,7 +70,11 @@ def test_what_is_open_stays_open_and_the_readers_place_is_kept(page, server):
         page.locator("#e1 details.call summary").click()
         page.evaluate("scrollTo(0, 60)")
         result = {"type": "tool_result", "tool_use_id": answer["content"][-1]["id"], "content": "the content"}
-        messages = [question, {"role": "assistant", "content": answer["content"]}, {"role": "user", "content": [result]}]
+        messages = [
+            question,
+            {"role": "assistant", "content": answer["content"]},
+            {"role": "user", "content": [result]},
+        ]
         client.request(body=json.dumps({**body, "messages": messages}).encode(), headers=b"session_id: place\r\n")
     expect(page.locator("#e1 details.call[open]")).to_contain_text("the content")
     expect(page.locator("#e2")).to_contain_text("Done.")

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from lunaroute_site.config_schema import Routing, Rule
 from sessions.models import Exchange, Session, ToolCall
+from sessions.search import Backfill
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC)
@@ -34,6 +35,8 @@ def sessions() -> list[Session]:
             )
         rows.append(row)
     Session.objects.create(session_id="quiet", started_at=NOW, completed_at=NOW)  # no model was asked
+    while Backfill().step():
+        pass
     return rows
 
 
