@@ -15,9 +15,9 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status", "stats")
+COMMANDS = ("serve", "env", "stop", "status", "stats", "reprice")
 # Commands with arguments of their own, and how many these may be at most.
-ARGUMENTS = {"stats": 1}
+ARGUMENTS = {"stats": 1, "reprice": 1}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
 START_TIMEOUT, STOP_TIMEOUT = 20, 60
 
@@ -66,8 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
-    parser.add_argument("command", nargs="?", help="serve (default), env, stop, status, stats, or one of Django's")
-    parser.add_argument("arguments", nargs="*", help="stats: a session's id")
+    parser.add_argument(
+        "command", nargs="?", help="serve (default), env, stop, status, stats, reprice, or one of Django's"
+    )
+    parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model")
     return parser
 
 

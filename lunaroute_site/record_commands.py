@@ -51,3 +51,20 @@ def stats(session_id: str | None = None) -> int:
     except BrokenPipeError:  # `… | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def reprice(model: str | None = None) -> int:
+    """Price exchanges without a known cost, or all of a model, by the prices of now."""
+    problem = _ready()
+    if problem:
+        return _fail(problem)
+    from sessions.models import Exchange
+    from sessions.repricing import reprice as run
+
+    if model is not None and not Exchange.objects.filter(model_used=model).exists():
+        return _fail(f"there is no exchange of the model {model}")
+    done = run(None if model is None else [model])
+    print(
+        f"{done.exchanges} exchanges of {done.sessions} sessions have a new cost; {done.unknown} have no known price."
+    )
+    return 0

@@ -6,6 +6,9 @@ exchange names only the last node of its request, so a turn costs what was new i
 alike share the nodes of that beginning, which also tells which exchange continues which.
 """
 
+import re2
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from sessions.packing import PackedJSONField
@@ -237,6 +240,53 @@ class JsonlFile(models.Model):
     class Meta:
         db_table = "jsonl_files"
         constraints = [models.UniqueConstraint(fields=["recorder", "path"], name="jsonl_files_path")]
+
+
+def check_pattern(text: str) -> None:
+    """Refuse what is no regular expression (RE2)."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+        raise ValidationError(f"expected a regular expression (RE2): {reason}") from None
+
+
+class Price(models.DecimalField):
+    """USD per million tokens."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"max_digits": 12, "decimal_places": 6, "validators": [MinValueValidator(0)], **options})
+
+
+class ModelPrice(models.Model):
+    """A price of one's own; it wins over the price list."""
+
+    pattern = models.CharField(
+        max_length=255,
+        validators=[check_pattern],
+        help_text="regular expression (RE2) that the whole name of the model matches, such as my-model-.*",
+    )
+    provider_type = models.CharField(
+        max_length=16,
+        blank=True,
+        choices=[("anthropic", "anthropic"), ("openai", "openai")],
+        help_text="empty: any; a price for one type wins over one for any, a longer pattern over a shorter",
+    )
+    input = Price(help_text="USD per million tokens, as all prices here")
+    output = Price(help_text="thinking included")
+    cache_read = Price(null=True, blank=True, help_text="empty: as input")
+    cache_write_5m = Price(null=True, blank=True, help_text="empty: as input")
+    cache_write_1h = Price(null=True, blank=True, help_text="empty: as cache write 5m")
+
+    class Meta:
+        db_table = "model_prices"
+        verbose_name = "price"
+        constraints = [models.UniqueConstraint(fields=["pattern", "provider_type"], name="model_prices_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pattern} ({self.provider_type})" if self.provider_type else self.pattern
 
 
 class SearchDocument(models.Model):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
 
-from sessions import bulk, content, lines, rows, saying, search
+from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.dialects.parsing import loads
@@ -142,6 +142,7 @@ class Store:
 
     def apply(self, events: list[Event]) -> Batch:
         """Record `events`; gives what that came to. Raises what database or disk say, and has then recorded nothing of them."""
+        prices.refresh()
         try:
             return self._apply_all(events)
         except (SessionGone, IntegrityError):

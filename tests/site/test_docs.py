@@ -85,8 +85,9 @@ def test_the_export_and_deletion_of_the_record(shell, tmp_path):
 
 
 def test_the_commands_of_the_statistics(shell):
-    stats, api = blocks("docs/statistics.md", "bash")
+    stats, api, reprice = blocks("docs/statistics.md", "bash")
     assert "Session Statistics Summary" in shell(stats)
+    assert "0 exchanges of 0 sessions" in shell(reprice)
     for line in api.splitlines():
         assert json.loads(shell(line.replace("curl", "curl -sf")))
 
