@@ -96,7 +96,13 @@ class Hub:
     # -- from the recorder -----------------------------------------------------------------------------------
 
     def news(self, kind: int, payload: bytes) -> None:
-        """Take a frame of this process's recorder."""
+        """Take a frame of this process's recorder. Never raises: the recorder's line carries more than this."""
+        try:
+            self._take(kind, payload)
+        except Exception:
+            logger.exception("news of the recorder could not be read: they are left out")
+
+    def _take(self, kind: int, payload: bytes) -> None:
         self._start()
         if kind == CHANGE:
             change = _decode_change(payload)
@@ -190,7 +196,10 @@ class Hub:
             for follower in self._followers.get("", ()):
                 follower.changed(message["changed"])
         for payload in message["texts"]:
-            partial = _decode_partial(payload)
+            try:
+                partial = _decode_partial(payload)
+            except msgspec.DecodeError:
+                continue  # of another version's process
             for follower in self._followers.get(partial.session_id, ()):
                 follower.partial(partial)
 
