@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q
 from django.template.loader import render_to_string
 
+from sessions.browser.charts import broken_caches
 from sessions.browser.tree import tree_of, turns_of
 from sessions.models import Exchange, Session, ToolCall
 from sessions.templatetags.record import compact, duration, usd
@@ -28,20 +29,21 @@ class State:
 
 def states(session_id: str) -> list[State] | None:
     """Give the states of a session's exchanges in order, None where there is no such session."""
-    key = Session.objects.filter(session_id=session_id).values_list("pk", flat=True).first()
-    if key is None:
+    session = Session.objects.filter(session_id=session_id).first()
+    if session is None:
         return None
-    calls = ToolCall.objects.filter(session=key).exclude(result_exchange=None)
+    tree = tree_of(session)
+    broken = broken_caches(tree.uses)
+    calls = ToolCall.objects.filter(session=session).exclude(result_exchange=None)
     results = dict(calls.values_list("exchange").annotate(count=Count("pk")))
-    rows = (
-        Exchange.objects.filter(session=key)
-        .order_by("started_at", "pk")
-        .values_list("pk", "request_id", "success", "time_to_first_token_ms")
-    )
-    return [
-        State(pk, request_id, number, success is None, version(number, success, first, results.get(pk, 0)))
-        for number, (pk, request_id, success, first) in enumerate(rows, 1)
-    ]
+    rows = session.exchanges.order_by("started_at", "pk")
+    found = []
+    for pk, request_id, success, first in rows.values_list("pk", "request_id", "success", "time_to_first_token_ms"):
+        if number := tree.numbers.get(pk):  # else it has come since
+            place = (tree.thread_of[pk], broken.get(number, 0))
+            of = version(number, success, first, results.get(pk, 0), *place)
+            found.append(State(pk, request_id, number, success is None, of))
+    return found
 
 
 def articles(session_id: str, wanted: Sequence[State]) -> dict[int, str]:

@@ -11,9 +11,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from sessions.packing import PackedJSONField
+
 
 class Blob(models.Model):
-    """Bytes, once. ``key`` is BLAKE2b-128 of the uncompressed bytes; ``codec`` 0 stores as is, 1 is zstd."""
+    """Bytes, once. ``key`` is BLAKE2b-128 of the uncompressed bytes; ``codec`` says how they are packed
+    (sessions/packing.py), or that they stand in another blob (sessions/content.py)."""
 
     key = models.BinaryField(primary_key=True, max_length=16)
     size = models.PositiveIntegerField(help_text="uncompressed, bytes")
@@ -132,8 +135,8 @@ class Exchange(TokenCounts):
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)
     metadata = models.JSONField(default=dict)
-    request_headers = models.JSONField(default=list, help_text="pairs, in order, credentials left out")
-    response_headers = models.JSONField(default=list)
+    request_headers = PackedJSONField(default=list, help_text="pairs, in order, credentials left out")
+    response_headers = PackedJSONField(default=list)
     response_id = models.CharField(max_length=128, blank=True, help_text="the vendor's own id of the answer")
     query = models.TextField(blank=True, help_text="raw, values named like a key masked")
 
@@ -166,7 +169,9 @@ class Exchange(TokenCounts):
     response = models.BinaryField(
         max_length=16, default=b"", help_text="Blob of the answer's bytes, decoded from its content coding"
     )
-    answer = models.BinaryField(max_length=16, default=b"", help_text="Blob: the answer as one JSON object")
+    answer = models.BinaryField(
+        max_length=16, default=b"", help_text="Blob: the answer as one JSON object, where `response` does not tell it"
+    )
 
     class Meta:
         db_table = "exchanges"

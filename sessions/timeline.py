@@ -96,13 +96,25 @@ class Turn:
         """What a live page has of this exchange."""
         calls = [piece.call for piece in self.answer if piece.call is not None]
         results = sum(call.row is not None and call.row.result_exchange_id is not None for call in calls)
-        return version(self.number, self.row.success, self.row.time_to_first_token_ms, results)
+        row = self.row
+        return version(self.number, row.success, row.time_to_first_token_ms, results, self.thread, self.cache_lost)
 
 
-def version(number: int, success: bool | None, first_token_ms: float | None, results: int) -> str:
-    """Say how far exchange `number` has come: its state, and how many of its tool calls have their result."""
+def version(
+    number: int,
+    success: bool | None,
+    first_token_ms: float | None,
+    results: int,
+    thread: Thread | None,
+    cache_lost: int,
+) -> str:
+    """Say how far exchange `number` has come: its state, how many of its tool calls have their result, and its place.
+
+    Later exchanges may change its place: which thread is the conversation itself shows as it grows.
+    """
     step = "ended" if success is not None else "answering" if first_token_ms is not None else "open"
-    return f"{number}-{step}-{results}"
+    place = f"-{thread.kind}-{thread.name}" if thread is not None and thread.name else ""
+    return f"{number}-{step}-{results}{place}" + (f"-{cache_lost}" if cache_lost else "")
 
 
 def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) -> list[Turn]:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('record', '0003_stats'),
+        ('record', '0004_packed_headers'),
     ]
 
     operations = [

@@ -44,6 +44,21 @@
     document.dispatchEvent(new CustomEvent("lunaroute:changed", { detail: { elements } }));
   }
 
+  // An article has its real height only when it has been drawn: the end moves once more after it came.
+  const SETTLES = 500; // milliseconds
+  let followUntil = 0;
+
+  function toEnd() {
+    document.scrollingElement.scrollTo({ top: document.scrollingElement.scrollHeight, behavior: "instant" });
+  }
+
+  new ResizeObserver(() => {
+    if (performance.now() < followUntil) toEnd();
+  }).observe(box);
+  for (const event of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    addEventListener(event, () => { followUntil = 0; }, { passive: true }); // the reader goes elsewhere
+  }
+
   // Keeps the reader's place: at the end the page follows, elsewhere what is read stays where it is.
   function inPlace(change) {
     const root = document.scrollingElement;
@@ -53,11 +68,12 @@
     const before = anchor && anchor.getBoundingClientRect().top;
     change();
     if (atEnd) {
-      root.scrollTop = root.scrollHeight;
+      followUntil = performance.now() + SETTLES;
+      toEnd();
     } else if (anchor) {
       const now = anchor.isConnected ? anchor : document.getElementById(id);
       const moved = now ? now.getBoundingClientRect().top - before : 0;
-      if (moved) root.scrollTop += moved;
+      if (moved) root.scrollBy({ top: moved, behavior: "instant" });
     }
   }
 

@@ -8,6 +8,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.browser.test_pages import chromium
 from tests.sessions.test_live import Talk, ask, wait_session
 from tests.support.raw import RawClient
+from tests.support.server import eventually
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_what_is_open_stays_open_and_the_readers_place_is_kept(page, server):
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     ask(server, "place", "more\n" * 100)
     expect(page.locator("#e3")).to_contain_text("You said")
-    page.wait_for_function("innerHeight + scrollY >= document.scrollingElement.scrollHeight - 2")
+    at_end = "innerHeight + scrollY >= document.scrollingElement.scrollHeight - 2"
+    eventually(lambda: page.evaluate(at_end), "the end of the page")
 
 
 def test_a_lost_line_is_said_and_found_again(page, start):

@@ -50,7 +50,7 @@ class Talk:
         self._thread.join(10)
 
 
-def ask(server, session: str, question: str = "q") -> None:
+def ask(server, session: str, question: str | list = "q") -> None:
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": question}]}).encode()
     with RawClient(server.port) as client:
         assert client.request(body=body, headers=b"session_id: %b\r\n" % session.encode()).status == 200

@@ -126,7 +126,7 @@ def test_text_under_way_is_whole_after_a_lost_connection_and_a_killed_recorder(s
 
 def test_a_reader_that_does_not_read_is_dropped_and_holds_nobody_up(start, upstream):
     server = start()
-    ask(server, "slow", "x" * (16 << 20))
+    ask(server, "slow", [{"type": "text", "text": "x" * 200_000}] * 80)
     wait_session(server, "slow")
     web = server.children()["web"]
     before = web.memory_info().rss
