@@ -98,5 +98,6 @@ def request_body(exchange: Exchange) -> bytes | None:
 def response_body(exchange: Exchange) -> bytes | None:
     """Give an answer's bytes, decoded from their content coding, or None where they were not kept."""
     if not exchange.response:
-        return b"" if exchange.capture == "full" else None
+        # An imported exchange has its answer, but not the bytes in which that came.
+        return b"" if exchange.capture == "full" and not exchange.response_bytes else None
     return get_many([exchange.response]).get(bytes(exchange.response))
