@@ -15,13 +15,13 @@ from sessions.digest import Live
 from sessions.export.parts import parts
 from sessions.headers import header
 from sessions.models import Exchange, JsonlFile, Session, ToolCall
-from sessions.split import Parts, split
+from sessions.split import Parts, chain, split
 
 CHUNK = 1 << 16
 
 
 def jsonl(session: Session) -> Iterator[bytes]:
-    """Give the session's lines. Made again, they have all fields of the originals; their order is that of their times."""
+    """Give the session's lines. Made again, they have all fields of the originals, and spell out what those only name; their order is that of their times."""
     files = [_at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
     if files and all(files):
         for path, size in filter(None, files):
@@ -81,9 +81,12 @@ def _lines_of(
     if "recipe" in new:
         new["template"] = new.pop("recipe")
     request = parse_request(row.dialect, row.kind, body)
+    known = row.messages_from
+    after = chain(split_parts.messages[:known]).nodes[-1] if known else b""
+    told = lines.New(new, after, {})  # every new message is spelled out
     found = [
         (row.started_at, 0, lines.started(row, live)),
-        (row.started_at, 2, lines.request_recorded(row, request, live, split_parts, row.messages_from, new)),
+        (row.started_at, 2, lines.request_recorded(row, request, body, split_parts, told, request.user_text)),
     ]
     if row.time_to_first_token_ms is not None:
         found.append((row.started_at, 3, lines.stream_started(row)))
