@@ -17,19 +17,18 @@ TOOLS = ("Task", "Bash", "Glob", "Grep", "Read", "Edit", "Write", "WebFetch", "T
 
 
 @cache
-def _sources() -> list[tuple[str, list[str]]]:
+def _sources(root: Path, packages: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Files of code: (path, lines)."""
-    root = Path(django.__file__).parent
-    paths = sorted(path for part in ("db", "core", "forms", "http") for path in (root / part).rglob("*.py"))
+    paths = sorted(path for part in packages for path in (root / part).rglob("*.py"))
     read = [(f"/project/{path.relative_to(root)}", path.read_text().splitlines()) for path in paths]
     return [(path, lines) for path, lines in read if len(lines) > 150]
 
 
 @cache
-def _prose() -> list[str]:
+def _prose(root: Path, packages: tuple[str, ...]) -> list[str]:
     """Paragraphs."""
     found = []
-    for _, lines in _sources():
+    for _, lines in _sources(root, packages):
         for node in ast.walk(ast.parse("\n".join(lines))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and (words := ast.get_docstring(node)):
                 found.append(words)
@@ -60,9 +59,12 @@ class Conversation:
     start: int
     step: int
     messages: list[dict] = field(default_factory=list)
+    root: Path = Path(django.__file__).parent  # where text comes from
+    packages: tuple[str, ...] = ("db", "core", "forms", "http")
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.number)
+        self._sources, self._prose = _sources(self.root, self.packages), _prose(self.root, self.packages)
         self.session_id = f"00000000-0000-4000-8000-{self.number:012}"
         half = self.start // 2
         self._system = [
@@ -87,7 +89,7 @@ class Conversation:
             self.messages.append({"role": "user", "content": content})
             body = _json(self._body()).encode()
             said, call = self._words(250), f"toolu_{self._random.getrandbits(120):030x}"
-            path, lines = self._random.choice(_sources())
+            path, lines = self._random.choice(self._sources)
             uses = turn % 10 != 9
             arguments = {"file_path": path, "offset": self._random.randrange(len(lines)), "limit": 50}
             blocks: list[dict] = [{"type": "text", "text": said}]
@@ -141,7 +143,7 @@ class Conversation:
         yield sse("message_stop")
 
     def _words(self, size: int) -> str:
-        return self._take(_prose(), size)
+        return self._take(self._prose, size)
 
     def _take(self, paragraphs: list[str], size: int) -> str:
         found = ""
@@ -151,7 +153,7 @@ class Conversation:
 
     def _code(self, size: int) -> str:
         """What the tool Read gives: numbered lines of a file."""
-        _, lines = self._random.choice(_sources())
+        _, lines = self._random.choice(self._sources)
         at, found = self._random.randrange(len(lines) - 100), []
         while size > 0:
             line = f"{at % len(lines) + 1:6}→{lines[at % len(lines)]}"
@@ -166,6 +168,7 @@ REQUEST_HEADERS = [
     ("accept", "application/json"), ("anthropic-beta", "claude-code-20250219,interleaved-thinking-2025-05-14"),
     ("anthropic-dangerous-direct-browser-access", "true"), ("anthropic-version", "2023-06-01"),
     ("content-type", "application/json"), ("user-agent", "claude-cli/2.1.330 (external, cli)"), ("x-app", "cli"),
+    ("x-claude-code-session-id", "00000000-0000-4000-8000-000000000007"),
     ("x-stainless-arch", "x64"), ("x-stainless-lang", "js"), ("x-stainless-os", "Linux"),
     ("x-stainless-package-version", "0.70.0"), ("x-stainless-retry-count", "0"), ("x-stainless-runtime", "node"),
     ("x-stainless-runtime-version", "v24.3.0"), ("x-stainless-timeout", "600"), ("accept-encoding", "identity"),

@@ -10,6 +10,8 @@ import orjson
 from django.db import connections, models
 from django.db.models.base import ModelState
 
+from sessions.packing import PackedJSONField
+
 # Values in one query; SQLite allows more variables than this everywhere.
 AT_ONCE = 500
 # Types that both databases take as they are.
@@ -44,9 +46,13 @@ def _columns(
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.BigAutoField)]
     if names is not None:
         fields = [model._meta.get_field(name) for name in names]
-    prepared = [(place, _preparing(f, vendor)) for place, f in enumerate(fields) if not isinstance(f, _PLAIN)]
+    prepared = [(place, _preparing(f, vendor)) for place, f in enumerate(fields) if not _is_plain(f)]
     read = attrgetter(*(field.attname for field in fields))
     return [f.column for f in fields], read if len(fields) > 1 else lambda row: (read(row),), prepared
+
+
+def _is_plain(field: models.Field) -> bool:
+    return isinstance(field, _PLAIN) and not isinstance(field, PackedJSONField)
 
 
 def _preparing(field: models.Field, vendor: str) -> Callable[[Any], Any]:

@@ -30,8 +30,12 @@ _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 # A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
 _ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}\]')
 _STRING = re.compile(rb'"content":("[^"\\]*+(?:\\.[^"\\]*+)*+")')
-# Stands for a patch's offset where a message's text was the only block of a list.
+# Stands for a patch's offset where a message's text was the only block of a list, and for its message where that holds
+# of all whose text follows on the patch's bytes, but for those that are named.
 WRAPPED = -1
+RULE = -1
+# A message's text that begins later has no rule.
+MAX_START = 64
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -55,8 +59,10 @@ def split(body: bytes, dialect: str) -> Parts:
     """Take `body` apart. ``join`` of the result gives `body` again, in any case."""
     if dialect in PARTS:
         try:
+            if not body.isascii():
+                body.decode()  # what is not UTF-8 is no JSON
             parts = _split(body, PARTS[dialect])
-            if join(parts) == body:
+            if (parts.messages or parts.system or parts.tools) and join(parts) == body:
                 return parts
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             pass
@@ -125,6 +131,7 @@ def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
 def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int, bytes], ...]]:
     """Give messages the form in which they are stored."""
     stripped, patches = [], []
+    wrapped: set[int] = set()
     for number, message in enumerate(messages):
         if b'"cache_control"' in message:
             removed = 0
@@ -132,14 +139,22 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
                 patches.append((number, mark.start() - removed, mark.group()))
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
-        if b'"content":[{"type":"text"' in message:
-            block = _ONE_BLOCK.match(message, message.index(b'"content":[{"type":"text"'))
-            plain = block and b"".join((message[: block.start()], b'"content":', block[1], message[block.end() :]))
-            if plain and _wrap(plain) == message:
-                message = plain
-                patches.append((number, WRAPPED, b""))
+        plain = unwrapped(message)
+        if plain is not None:
+            message = plain
+            wrapped.add(number)
         stripped.append(message)
-    return tuple(stripped), tuple(patches)
+    return tuple(stripped), (*_wraps(stripped, wrapped), *patches)
+
+
+def unwrapped(message: bytes) -> bytes | None:
+    """Give a message whose text is the only block of a list with its text alone, or None if it is none."""
+    at = message.find(b'"content":[{"type":"text"')
+    block = _ONE_BLOCK.match(message, at) if at >= 0 else None
+    if block is None:
+        return None
+    plain = b"".join((message[: block.start()], b'"content":', block[1], message[block.end() :]))
+    return plain if _wrap(plain) == message else None
 
 
 def _wrap(message: bytes) -> bytes:
@@ -149,14 +164,30 @@ def _wrap(message: bytes) -> bytes:
     )
 
 
+def _wraps(messages: list[bytes], wrapped: set[int]) -> list[tuple[int, int, bytes]]:
+    """Say which messages are wrapped: what begins alike mostly is or mostly is not, so only exceptions are listed."""
+    if not wrapped:
+        return []
+    alike: dict[bytes, list[int]] = {}
+    for number, message in enumerate(messages):
+        alike.setdefault(_start(message), []).append(number)
+    found = [(number, WRAPPED, b"") for number in alike.pop(b"", ()) if number in wrapped]
+    for start, numbers in alike.items():
+        is_rule = sum(number in wrapped for number in numbers) * 2 > len(numbers)
+        if is_rule:
+            found.append((RULE, WRAPPED, start))
+        found += [(number, WRAPPED, b"") for number in numbers if (number in wrapped) != is_rule]
+    return found
+
+
+def _start(message: bytes) -> bytes:
+    """What stands before a message's text, where that is a string (not one of something inside of it); else nothing."""
+    at = message.find(b'"content":"', 0, MAX_START)
+    return message[:at] if at > 0 else b""
+
+
 def join(parts: Parts) -> bytes:
     """Put a body together again."""
-    messages = list(parts.messages)
-    by_message: dict[int, list[tuple[int, bytes]]] = {}
-    for number, offset, mark in parts.patches:
-        by_message.setdefault(number, []).append((offset, mark))
-    for number, marks in by_message.items():
-        messages[number] = _restore(messages[number], marks)
     out: list[bytes] = []
     for piece in msgspec.msgpack.decode(parts.template):
         if isinstance(piece, bytes):
@@ -167,19 +198,31 @@ def join(parts: Parts) -> bytes:
             out.append(parts.tools)
         else:
             opening, separator, closing = piece
-            out += (opening, separator.join(messages), closing)
+            out += (opening, separator.join(_restored(parts)), closing)
     return b"".join(out)
 
 
-def _restore(message: bytes, marks: list[tuple[int, bytes]]) -> bytes:
-    pieces, at = [], 0
-    if marks[-1][0] == WRAPPED:
-        message = _wrap(message)
-        marks = marks[:-1]
-    for offset, mark in marks:
-        pieces += (message[at:offset], mark)
-        at = offset
-    return b"".join((*pieces, message[at:]))
+def _restored(parts: Parts) -> list[bytes]:
+    """Give the messages as they were sent."""
+    messages = list(parts.messages)
+    rules = {text for number, offset, text in parts.patches if number == RULE}
+    exceptions = {number for number, offset, _ in parts.patches if offset == WRAPPED and number != RULE}
+    numbers = range(len(messages)) if rules else exceptions
+    for number in numbers:
+        is_rule = bool(rules) and _start(messages[number]) in rules
+        if is_rule != (number in exceptions):
+            messages[number] = _wrap(messages[number])
+    marks: dict[int, list[tuple[int, bytes]]] = {}
+    for number, offset, mark in parts.patches:
+        if offset != WRAPPED:
+            marks.setdefault(number, []).append((offset, mark))
+    for number, own in marks.items():
+        message, pieces, at = messages[number], [], 0
+        for offset, mark in own:
+            pieces += (message[at:offset], mark)
+            at = offset
+        messages[number] = b"".join((*pieces, message[at:]))
+    return messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +232,12 @@ class Chain:
     messages: tuple[bytes, ...] = ()
     blobs: tuple[bytes, ...] = ()
     nodes: tuple[bytes, ...] = ()
+
+
+def place_after(place: bytes, message: bytes) -> tuple[bytes, bytes]:
+    """Give the key of a message's blob, and of its place after `place` (empty for the first)."""
+    blob = blake2b(message, digest_size=16).digest()
+    return blob, blake2b(place + blob, digest_size=16).digest()
 
 
 def chain(messages: tuple[bytes, ...], before: Chain | None = None) -> Chain:
@@ -203,8 +252,7 @@ def chain(messages: tuple[bytes, ...], before: Chain | None = None) -> Chain:
         blobs, nodes = list(before.blobs[:known]), list(before.nodes[:known])
         node = nodes[-1] if nodes else b""
     for message in messages[len(nodes) :]:
-        blob = blake2b(message, digest_size=16).digest()
-        node = blake2b(node + blob, digest_size=16).digest()
+        blob, node = place_after(node, message)
         blobs.append(blob)
         nodes.append(node)
     return Chain(messages, tuple(blobs), tuple(nodes))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
 
-from sessions import bulk, content, lines, rows, search
+from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
+from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
@@ -29,6 +30,8 @@ MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
 # Results of a session that came before the answer that asked for them had ended.
 MAX_EARLY = 100
 TITLE_LENGTH = 120
+# Characters of a person's words that lines repeat while the model works on them.
+SHORT = 80
 NODE_COLUMNS = ("key", "parent", "blob", "depth")
 # What other recorders may have added to a session since it was read.
 SHARED_FIELDS = (
@@ -52,9 +55,11 @@ class SessionState:
     leaves: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
     arguments: dict[str, bytes] = field(default_factory=dict)  # theirs, as far as at hand
-    early: dict[str, tuple[ToolResult, Exchange]] = field(default_factory=dict)  # results without a call, by call id
+    early: dict[str, "Result"] = field(default_factory=dict)  # results without a call, by call id
     told: dict[bytes, Told] = field(default_factory=dict)  # place → what its conversation told up to there
     latest: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # part → its latest bytes and their key
+    said: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # message → the answer that said it, see lines.New
+    headers: list[tuple[str, str]] | None = None  # of the latest request
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
 
@@ -64,6 +69,15 @@ class SessionState:
         if before is None or before[0] != data:
             before = self.latest[part] = (data, content.key_of(data))
         return before[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's result: what it says, the exchange that brought it, the key of the message that it stands in."""
+
+    said: ToolResult
+    row: Exchange
+    message: bytes
 
 
 @dataclass(slots=True)
@@ -79,6 +93,7 @@ class Batch:
     parents: list[tuple[Exchange, Exchange]] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
+    places: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # of results' texts, see content.put_results
     lines: dict[Path, list[bytes]] = field(default_factory=dict)
     said: list[search.Said] = field(default_factory=list)
 
@@ -127,6 +142,7 @@ class Store:
 
     def apply(self, events: list[Event]) -> Batch:
         """Record `events`; gives what that came to. Raises what database or disk say, and has then recorded nothing of them."""
+        prices.refresh()
         try:
             return self._apply_all(events)
         except (SessionGone, IntegrityError):
@@ -209,10 +225,22 @@ class Store:
         facts = self._read(live, parts, places, state, row)
         self._title(state, row, facts, parts)
         batch.said += search.said_in_request(row, parts.messages[row.messages_from :], facts.messages)
-        self._add_line(batch, state.row, lines.started(row, live))
+        self._add_line(batch, state.row, lines.started(row, live, self._has_same_headers(state, row)))
         # Results first: they belong to what the session's earlier lines asked for.
-        self._take_results(batch, state, row, facts.tool_results)
-        self._add_line(batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts))
+        self._take_results(batch, state, row, facts, places.blobs)
+        known, text = row.messages_from, facts.user_text
+        told_before = bool(known) and not words(row.dialect, parts.messages[known:])
+        if told_before and len(text) > SHORT:
+            text = text[: SHORT - 1] + "…"
+        numbers = range(known, len(places.nodes))
+        said = {n: state.said[places.blobs[n]] for n in numbers if places.blobs[n] in state.said}
+        new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said)
+        self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
+
+    def _has_same_headers(self, state: SessionState, row: Exchange) -> bool:
+        before = state.headers
+        state.headers = [pair for pair in row.request_headers if pair[0].lower() != "content-length"]
+        return state.headers == before
 
     def _read(self, live: Live, parts: Parts, places: Chain, state: SessionState, row: Exchange) -> RequestFacts:
         """Read what is new in a request."""
@@ -271,7 +299,8 @@ class Store:
                 key = keys[name] = state.key_of(name, data) if parts.is_split else content.key_of(data)
                 if key not in state.written:
                     batch.blobs[key] = new[name] = data
-                    state.written.add(key)
+                    if parts.is_split:
+                        state.written.add(key)
         if keys:
             rows.keep_parts(row, parts, keys)
         return new
@@ -314,20 +343,31 @@ class Store:
         else:
             row.parent_id = parent.pk
 
-    def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: Sequence[ToolResult]) -> None:
-        for result in results:
-            call = state.pending.pop(result.id, None)
-            if call is not None:
-                self._take_result(batch, state, row, call, result)
-            elif len(state.early) < MAX_EARLY:
-                state.early[result.id] = (result, row)
-
-    def _take_result(
-        self, batch: Batch, state: SessionState, row: Exchange, call: ToolCall, result: ToolResult
+    def _take_results(
+        self, batch: Batch, state: SessionState, row: Exchange, facts: RequestFacts, blobs: Sequence[bytes]
     ) -> None:
-        data = result.text.encode("utf-8", "replace")
-        call.result = batch.blob(data)
-        call.output_bytes, call.is_error = len(data), result.is_error
+        if not facts.tool_results:
+            return
+        # Facts are of the request's last messages, all that it has or those that are new.
+        places = blobs[len(blobs) - len(facts.messages) :]
+        messages = {b.id: key for m, key in zip(facts.messages, places, strict=False) for b in m.blocks}
+        for said in facts.tool_results:
+            result = Result(said, row, messages.get(said.id, b""))
+            call = state.pending.pop(said.id, None)
+            if call is not None:
+                self._take_result(batch, state, call, result)
+            elif len(state.early) < MAX_EARLY:
+                state.early[said.id] = result
+
+    def _take_result(self, batch: Batch, state: SessionState, call: ToolCall, result: Result) -> None:
+        row, said = result.row, result.said
+        data = said.text.encode("utf-8", "replace")
+        if result.message and len(data) >= content.WORTH_NAMING:
+            call.result, place = content.result_place(result.message, row.dialect, said.id)
+            batch.places[call.result] = (len(data), place)
+        else:
+            call.result = batch.blob(data)
+        call.output_bytes, call.is_error = len(data), said.is_error
         call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
         batch.results.append((call, row))
         arguments = state.arguments.pop(call.call_id, None)
@@ -349,9 +389,12 @@ class Store:
         if answer := live.answer:
             row.response = batch.blob(answer)
         assembled = lines.answer_json(facts)
-        if assembled:
+        if assembled and not row.response:
             row.answer = batch.blob(assembled)
-        batch.said += search.said_in_answer(row, assembled)
+        batch.said += search.said_in_answer(row, facts.content)
+        if self._write_jsonl and assembled:
+            for number, message in enumerate(saying.messages(row.dialect, loads(assembled))):
+                state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
             self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
@@ -374,7 +417,7 @@ class Store:
             if call.id:
                 state.arguments[kept.call_id] = data
                 if found := state.early.pop(call.id, None):
-                    self._take_result(batch, state, found[1], kept, found[0])
+                    self._take_result(batch, state, kept, found)
                 else:
                     state.pending[call.id] = kept
 
@@ -396,6 +439,7 @@ class Store:
                 content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)
+                content.put_results(batch.places)
                 bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)

@@ -72,7 +72,7 @@ def numbered(text: str, path: str) -> SafeString | None:
 
 
 def _fence(text: str, language: str, _attributes: str) -> str:
-    return f'<pre class="code"><code>{code(text, language)}</code></pre>'
+    return f'<pre class="code" tabindex="0"><code>{code(text, language)}</code></pre>'
 
 
 def _image(self, tokens, index, options, env) -> str:

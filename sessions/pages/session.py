@@ -1,5 +1,6 @@
 """One session: its exchanges in order, the raw text of each, and what differs between two requests."""
 
+import orjson
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
@@ -139,13 +140,14 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
     """One exchange as it went over the wire."""
     row = _exchange(session_id, request_id)
     sent, received = reading.request_body(row), reading.response_body(row)
+    answer = reading.answers([row])[row.pk]
     context = {
         "place": "sessions",
         "row": row,
         "session": row.session,
         "request_text": _shown(sent),
         "response_text": _shown(received),
-        "answer": _shown(get_many([row.answer]).get(bytes(row.answer))) if row.answer and row.is_streaming else None,
+        "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,
         "siblings": row.session.exchanges.filter(kind="model")
         .order_by("started_at", "pk")
         .values_list("request_id", "started_at"),

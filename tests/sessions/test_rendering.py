@@ -15,7 +15,7 @@ HOSTILE = st.sampled_from(
 TAGS = re.compile(r"<[^>]*>")
 ALLOWED = re.compile(
     r"</?(p|h[1-6]|ul|ol|li|pre|code|em|strong|s|blockquote|table|thead|tbody|tr|th|td|hr|br|a|span)"
-    r'( (class="[a-z0-9 -]*"|href="(https?:|mailto:)[^"]*"|rel="noopener noreferrer"|target="_blank"|start="\d+"|title="[^"]*"))*( /)?>'
+    r'( (class="[a-z0-9 -]*"|href="(https?:|mailto:)[^"]*"|rel="noopener noreferrer"|target="_blank"|tabindex="0"|start="\d+"|title="[^"]*"))*( /)?>'
 )
 
 

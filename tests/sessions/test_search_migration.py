@@ -20,7 +20,8 @@ ANSWER = b'{"role":"assistant","content":[{"type":"text","text":"in the kitchen"
 
 def record_as_before(count: int) -> None:
     """Write sessions as the recorder did when there was no index."""
-    (blob,), (node,) = chain((QUESTION,))
+    places = chain((QUESTION,))
+    (blob,), (node,) = places.blobs, places.nodes
     (answer,) = content.put_many([QUESTION, ANSWER])[1:]
     Node.objects.create(key=node, blob=blob, depth=1)
     for number in range(count):

@@ -1,6 +1,7 @@
 """A body in parts is the same body again, whatever it is."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -115,3 +116,20 @@ def test_the_head_says_what_the_body_says_but_for_its_parts(body, separators, di
     if parts.is_split and not parts.messages:
         cut.pop(PARTS[dialect][2], None)
     assert json.dumps(json.loads(parts.head)) == json.dumps(body | cut)
+
+
+def test_what_is_noted_beside_a_body_does_not_grow_with_it():
+    def patches(turns: int) -> tuple:
+        messages = []
+        for turn in range(turns):
+            messages.append({"role": "user", "content": f"question {turn}"})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}"}]})
+        return split(request([*messages, {"role": "user", "content": "last"}]), "anthropic").patches
+
+    assert len(patches(100)) == len(patches(3))
+
+
+def test_patches_of_the_first_releases_are_read():
+    body = b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"}]}'
+    parts = split(body, "anthropic")
+    assert join(replace(parts, patches=((0, -1, b""),))) == body

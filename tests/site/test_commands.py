@@ -190,6 +190,16 @@ def test_stats_prints_sessions_and_their_total(start, tmp_path, upstream):
     assert "Session: one" not in run(tmp_path, "--config", str(config), "stats").stdout
 
 
+def test_reprice_says_what_it_did(start, tmp_path, upstream):
+    server = start()
+    with RawClient(server.port) as client:
+        client.request(body=b'{"model":"mine","messages":[]}')
+    server.wait_recorded(1)
+    done, unknown = run(tmp_path, "reprice"), run(tmp_path, "reprice", "yours")
+    assert done.stdout == "0 exchanges of 0 sessions have a new cost; 1 have no known price.\n"
+    assert (unknown.returncode, unknown.stderr) == (1, "lunaroute-server: there is no exchange of the model yours\n")
+
+
 @pytest.mark.parametrize("arguments", [["stats", "a", "b"], ["serve", "a"], ["stop", "a"]])
 def test_arguments_that_a_command_does_not_take_are_exit_2(tmp_path, arguments):
     assert run(tmp_path, *arguments).returncode == 2

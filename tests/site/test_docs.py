@@ -74,6 +74,11 @@ def test_the_curl_lines_of_the_record(shell):
         assert isinstance(json.loads(shell(line.replace("curl", "curl -sf"))), list)
 
 
+def test_the_import_of_the_record(shell):
+    (block,) = [b for b in blocks("docs/recording.md", "bash") if "import" in b]
+    assert "0 exchanges imported, 6 were there already, 0 skipped" in shell(block)
+
+
 def test_the_export_and_deletion_of_the_record(shell, tmp_path):
     _, export, deletion = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
     # jq of the tests gives values, no raw text.
@@ -85,8 +90,9 @@ def test_the_export_and_deletion_of_the_record(shell, tmp_path):
 
 
 def test_the_commands_of_the_statistics(shell):
-    stats, api = blocks("docs/statistics.md", "bash")
+    stats, api, reprice = blocks("docs/statistics.md", "bash")
     assert "Session Statistics Summary" in shell(stats)
+    assert "0 exchanges of 0 sessions" in shell(reprice)
     for line in api.splitlines():
         assert json.loads(shell(line.replace("curl", "curl -sf")))
 
