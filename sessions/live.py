@@ -9,6 +9,7 @@ was lost on the way.
 import asyncio
 import logging
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -139,6 +140,7 @@ class SessionSocket(LiveSocket):
     async def follow(self, have: Have) -> None:
         versions, pause, is_ready = dict(have.have), settings.LUNAROUTE.ui.refresh_interval, False
         while True:
+            began = monotonic()
             if self._dirty:
                 self._dirty = False
                 if not await self._catch_up(have, versions):
@@ -148,6 +150,8 @@ class SessionSocket(LiveSocket):
                 is_ready = True
                 await self.tell({"ready": True})
             await self._tell_text()
+            # A long session that changes all the time is looked at a quarter of the time, not without end.
+            await asyncio.sleep(min(3 * (monotonic() - began), 1))
             heard = await self.wait(pause)
             pause = settings.LUNAROUTE.ui.refresh_interval if heard else min(pause * 2, MAX_PAUSE)
 
