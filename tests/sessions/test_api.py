@@ -7,7 +7,7 @@ from django.test import Client
 
 from sessions.models import Exchange, Session, ToolCall
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("database")
 NOW = datetime.now(UTC)
 
 
