@@ -317,7 +317,6 @@ class Store:
         for at in range(known, len(nodes)):
             batch.blobs[blobs[at]] = parts.messages[at]
             batch.nodes[nodes[at]] = (nodes[at], nodes[at - 1] if at else b"", blobs[at], at + 1)
-        state.nodes.update(nodes[known:])
         if not nodes:
             return places
         self._keep_chain(session_id, places, row.request_bytes)
@@ -325,7 +324,9 @@ class Store:
         self._set_parent(
             batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None)
         )
-        state.leaves[row.leaf] = row
+        if row.kind == "model":  # to have its tokens counted, say, does not carry a conversation on
+            state.nodes.update(nodes[known:])
+            state.leaves[row.leaf] = row
         return places
 
     def _keep_chain(self, session_id: str, places: Chain, size: int) -> None:
@@ -346,7 +347,7 @@ class Store:
     def _take_results(
         self, batch: Batch, state: SessionState, row: Exchange, facts: RequestFacts, blobs: Sequence[bytes]
     ) -> None:
-        if not facts.tool_results:
+        if not facts.tool_results or row.kind != "model":
             return
         # Facts are of the request's last messages, all that it has or those that are new.
         places = blobs[len(blobs) - len(facts.messages) :]
@@ -494,8 +495,10 @@ class Store:
 def _load(session: Session) -> SessionState:
     """Read what there is of a session."""
     state = SessionState(session)
-    for key, leaf, *parts in session.exchanges.order_by("pk").values_list("pk", "leaf", "system", "tools", "recipe"):
-        if leaf:
+    for key, kind, leaf, *parts in session.exchanges.order_by("pk").values_list(
+        "pk", "kind", "leaf", "system", "tools", "recipe"
+    ):
+        if leaf and kind == "model":
             state.leaves[bytes(leaf)] = Exchange(pk=key)
         state.written.update(bytes(part) for part in parts if part)
     for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
@@ -504,7 +507,8 @@ def _load(session: Session) -> SessionState:
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE places(key, parent) AS ("
-            " SELECT n.key, n.parent FROM nodes n JOIN exchanges e ON e.leaf = n.key WHERE e.session_id = %s"
+            " SELECT n.key, n.parent FROM nodes n JOIN exchanges e ON e.leaf = n.key"
+            " WHERE e.session_id = %s AND e.kind = 'model'"
             " UNION SELECT n.key, n.parent FROM nodes n JOIN places p ON n.key = p.parent"
             ") SELECT key FROM places",
             [session.pk],

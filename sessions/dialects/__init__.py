@@ -12,7 +12,7 @@ from sessions.dialects.openai_chat import ChatAnswer
 from sessions.dialects.openai_chat import parse_request as _parse_chat
 from sessions.dialects.openai_responses import ResponsesAnswer
 from sessions.dialects.openai_responses import parse_request as _parse_responses
-from sessions.dialects.parsing import Answer, OtherAnswer, loads
+from sessions.dialects.parsing import Answer, OtherAnswer, loads, text
 
 _ANSWERS = {"anthropic": AnthropicAnswer, "openai-chat": ChatAnswer, "openai-responses": ResponsesAnswer}
 # The member of a request that holds its messages.
@@ -80,8 +80,7 @@ def parse_request(dialect: str, kind: str, body: bytes, messages: Sequence[bytes
         return RequestFacts(kind=kind, error="the body is no JSON object")
     parse = _REQUESTS.get(dialect)
     if parse is None:
-        model = value.get("model")
-        return RequestFacts(kind=kind, model=model if isinstance(model, str) else "")
+        return RequestFacts(kind=kind, model=text(value.get("model")))
     if messages is not None:
         value[_MESSAGES[dialect]] = [loads(message) for message in messages]
     try:

@@ -10,7 +10,7 @@ from lunaroute_site.config_schema import Routing, Rule
 from sessions.models import Exchange, Session, ToolCall
 from sessions.search import Backfill
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("database")
 NOW = datetime.now(UTC)
 
 

@@ -46,7 +46,7 @@ def spelled(value: dict, spaced: int, ascii_only: bool) -> bytes:
 
 
 odd = st.sampled_from([
-    b"", b"null", b"[]", b"{}", b"1e400", b'{"messages":[1e400,{"n":1E+2}]}', b'\xef\xbb\xbf{"messages":[]}', b'{"messages":',
+    b'{"model":"\\ud800"}', b"", b"null", b"[]", b"{}", b"1e400", b'{"messages":[1e400,{"n":1E+2}]}', b'\xef\xbb\xbf{"messages":[]}', b'{"messages":',
     b'{"messages":[{"role":"user","content":"a"}],"messages":[{"role":"user","content":"b"}]}', b'{"a":NaN}',
     b'{"messages":[{"role":"user","content":"a"} , {"role":"user","content":"b"},{"role":"user","content":"c"}]}',
     b'{"messages":[{"role":"user","content":"\\ud800\\u0061\\/"}],"x":123456789012345678901234567890}',
