@@ -197,12 +197,13 @@ def image_of(block: Block) -> tuple[str, bytes] | None:
 
 
 def labels(session: Session) -> dict[int, str]:
-    """Give a line for each exchange of a session, by primary key: a person's words, else the tools, else the answer's end."""
-    rows = list(session.exchanges.defer("request_headers", "response_headers"))
+    """Give a line for each exchange of a session, by primary key: a person's words, else the tools, else the answer."""
+    rows = list(session.exchanges.defer("request_headers"))
     names: dict[int, list[str]] = {}
     for key, name in session.tool_calls.order_by("exchange_id", "position").values_list("exchange_id", "name"):
         names.setdefault(key, []).append(name)
     messages = reading.new_messages(rows)
+    spoken = reading.answers([row for row in rows if row.kind == "model" and row.pk not in names])
     found = {}
     for row in rows:
         said = ""
@@ -210,6 +211,9 @@ def labels(session: Session) -> dict[int, str]:
             message = parse_message(row.dialect, raw)
             if message.role == "user":
                 said = next(filter(None, (words(b.text) for b in message.blocks if b.kind == "text")), said)
+        if not said and row.pk in spoken:
+            blocks = blocks_of_answer(row.dialect, spoken[row.pk])
+            said = next((b.text.strip() for b in blocks if b.kind == "text" and b.text.strip()), "")
         beside = f"{row.method} {row.path}" if row.kind != "model" else row.finish_reason
         found[row.pk] = " ".join((said or ", ".join(names.get(row.pk, ())) or beside).split())[:80]
     return found
