@@ -51,14 +51,20 @@ class Recorder:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.ingest", str(control.fileno())], env=environ, pass_fds=[control.fileno()]
         )
+        self._sent = 0
         control.close()
         socket.send_fds(self._control, [b"x"], [line.fileno()])
         line.close()
 
-    def record(self, data: bytes) -> None:
-        """Hand over an exchange's frames, and wait until it is stored."""
+    def send(self, data: bytes) -> None:
+        """Hand over an exchange's frames."""
         self.line.sendall(data)
-        self.line.recv(HEADER.size, socket.MSG_WAITALL)
+        self._sent += 1
+
+    def wait(self) -> None:
+        """Wait until all that was sent is stored."""
+        self.line.recv(HEADER.size * self._sent, socket.MSG_WAITALL)
+        self._sent = 0
 
     def __enter__(self) -> "Recorder":
         return self
@@ -73,7 +79,8 @@ class Recorder:
 def rate(exchanges: list[bytes], database_url: str = "") -> float:
     """Exchanges acknowledged a second, from the first byte sent to the last acknowledgement."""
     with Recorder(database_url) as recorder:
-        recorder.record(exchanges[0])  # before the clock runs: the recorder has then started
+        recorder.send(exchanges[0])
+        recorder.wait()  # before the clock runs: the recorder has then started
         sender = Sender(recorder.line, exchanges[1:])
         began = time.perf_counter()
         sender.start()

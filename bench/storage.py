@@ -30,13 +30,15 @@ def measure(turns: int, step: int, marks: tuple[int, ...]) -> tuple[int, int, li
     with Recorder() as recorder:
         for number, turn in enumerate(Conversation(7, 20_000, step).turns(turns)):
             if number in marks:
+                recorder.wait()
                 found.append(stored(recorder.home))
             size = len(turn.body)
             sent += size
             pieces = [b"".join(turn.events[at : at + 12]) for at in range(0, len(turn.events), 12)]
             headers = [*REQUEST_HEADERS, ("content-length", str(size))]
             some = frames(turn.body, pieces, headers=headers, answer_headers=answer_headers(number))
-            recorder.record(packed(number + 1, some))
+            recorder.send(packed(number + 1, some))
+        recorder.wait()
         found.append(stored(recorder.home))
     return size, sent, found
 
