@@ -15,13 +15,17 @@ from sessions.digest import Live
 from sessions.export.parts import parts
 from sessions.headers import header
 from sessions.models import Exchange, JsonlFile, Session, ToolCall
-from sessions.split import Parts, split
+from sessions.split import Parts, chain, split
 
 CHUNK = 1 << 16
 
 
 def jsonl(session: Session) -> Iterator[bytes]:
-    """Give the session's lines. Made again, they have all fields of the originals; their order is that of their times."""
+    """Give the session's lines.
+
+    Made again, they are in the order of their times and have all fields; headers, texts, and messages that repeat an
+    answer stand in full, where the file's own lines may refer to earlier ones.
+    """
     files = [_at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
     if files and all(files):
         for path, size in filter(None, files):
@@ -70,20 +74,19 @@ def _lines_of(
 ) -> list[tuple[datetime, int, bytes]]:
     """Give (time, rank among lines of that time, line) for each line of an exchange."""
     body = reading.request_body(row) or b""
-    live = _live(row, body)
-    split_parts = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
-    new = {
-        name: getattr(split_parts, "template" if name == "recipe" else name)
-        for name in ("system", "tools", "recipe")
-        if (key := bytes(getattr(row, name))) and key not in written
-    }
-    written.update(bytes(getattr(row, name)) for name in new)
-    if "recipe" in new:
-        new["template"] = new.pop("recipe")
+    parts_of = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
+    new_parts = {}
+    for name, column in (("template", "recipe"), ("system", "system"), ("tools", "tools")):
+        key = bytes(getattr(row, column))
+        if key and parts_of.is_split and key not in written:
+            written.add(key)
+            new_parts[name] = getattr(parts_of, name)
+    known = row.messages_from
+    new = lines.New(new_parts, chain(parts_of.messages[:known]).nodes[-1] if known else b"", {})
     request = parse_request(row.dialect, row.kind, body)
     found = [
-        (row.started_at, 0, lines.started(row, live)),
-        (row.started_at, 2, lines.request_recorded(row, request, live, split_parts, row.messages_from, new)),
+        (row.started_at, 0, lines.started(row, _live(row, body))),
+        (row.started_at, 2, lines.request_recorded(row, request, body, parts_of, new, request.user_text)),
     ]
     if row.time_to_first_token_ms is not None:
         found.append((row.started_at, 3, lines.stream_started(row)))
