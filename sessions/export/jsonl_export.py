@@ -21,7 +21,11 @@ CHUNK = 1 << 16
 
 
 def jsonl(session: Session) -> Iterator[bytes]:
-    """Give the session's lines. Made again, they have all fields of the originals, and spell out what those only name; their order is that of their times."""
+    """Give the session's lines.
+
+    Made again, they are in the order of their times and have all fields; headers, texts, and messages that repeat an
+    answer stand in full, where the file's own lines may refer to earlier ones.
+    """
     files = [_at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
     if files and all(files):
         for path, size in filter(None, files):
@@ -70,23 +74,19 @@ def _lines_of(
 ) -> list[tuple[datetime, int, bytes]]:
     """Give (time, rank among lines of that time, line) for each line of an exchange."""
     body = reading.request_body(row) or b""
-    live = _live(row, body)
-    split_parts = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
-    new = {
-        name: getattr(split_parts, "template" if name == "recipe" else name)
-        for name in ("system", "tools", "recipe")
-        if (key := bytes(getattr(row, name))) and key not in written
-    }
-    written.update(bytes(getattr(row, name)) for name in new)
-    if "recipe" in new:
-        new["template"] = new.pop("recipe")
-    request = parse_request(row.dialect, row.kind, body)
+    parts_of = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
+    new_parts = {}
+    for name, column in (("template", "recipe"), ("system", "system"), ("tools", "tools")):
+        key = bytes(getattr(row, column))
+        if key and parts_of.is_split and key not in written:
+            written.add(key)
+            new_parts[name] = getattr(parts_of, name)
     known = row.messages_from
-    after = chain(split_parts.messages[:known]).nodes[-1] if known else b""
-    told = lines.New(new, after, {})  # every new message is spelled out
+    new = lines.New(new_parts, chain(parts_of.messages[:known]).nodes[-1] if known else b"", {})
+    request = parse_request(row.dialect, row.kind, body)
     found = [
-        (row.started_at, 0, lines.started(row, live)),
-        (row.started_at, 2, lines.request_recorded(row, request, body, split_parts, told, request.user_text)),
+        (row.started_at, 0, lines.started(row, _live(row, body))),
+        (row.started_at, 2, lines.request_recorded(row, request, body, parts_of, new, request.user_text)),
     ]
     if row.time_to_first_token_ms is not None:
         found.append((row.started_at, 3, lines.stream_started(row)))

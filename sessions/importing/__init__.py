@@ -69,7 +69,10 @@ class Importer:
                     line, session = self._session(raw, sessions)
                     members = _object.decode(raw)
                     events += session.take(
-                        line, bytes(members.get("request_json", b"")), bytes(members.get("response_json", b""))
+                        line,
+                        raw,
+                        bytes(members.get("request_json", b"null")),
+                        bytes(members.get("response_json", b"null")),
                     )
                 except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
                     self._skip(f"{path}, line {number}: {_reason(error)}")

@@ -10,8 +10,8 @@ from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts, Usage
 from sessions.dialects.parsing import count, mapping, text
 from sessions.digest import ENDED, OPENED, Event, Live
-from sessions.importing.bodies import Bodies
 from sessions.models import Exchange
+from sessions.rebuild import Body, Rebuilder
 from sessions.store import Batch, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,12 +58,14 @@ class Session:
 
     def __init__(self, provider_types: dict[str, str]) -> None:
         self._types = provider_types
-        self._bodies = Bodies()
+        self._rebuilder = Rebuilder()
+        self._headers: list[tuple[str, str]] = []  # of the latest line that has some
         self._open: dict[str, tuple[Imported, dict[str, Any]]] = {}
 
-    def take(self, line: dict[str, Any], raw_request: bytes, raw_answer: bytes) -> Iterator[Event]:
-        """Take a line, decoded; `raw_request` and `raw_answer` are the JSON of its `request_json`, `response_json`."""
+    def take(self, line: dict[str, Any], raw: bytes, raw_request: bytes, raw_answer: bytes) -> Iterator[Event]:
+        """Take a line, decoded and `raw`; `raw_request` and `raw_answer` are the JSON of its `request_json`, `response_json`."""
         kind, request_id = line["type"], line["request_id"]
+        body = self._body(raw, kind, request_id, raw_request)
         if kind == "started":
             self._open[request_id] = (self._begin(line), {})
             return
@@ -73,14 +75,11 @@ class Session:
             raise ValueError(f"{kind} without a line `started` before it")
         live, answered = self._open[request_id]
         if kind == "request_recorded":
-            if raw_request not in (b"", b"null"):
-                sha = text(line.get("body_sha256"))
-                bytes.fromhex(sha)
-                live.request, is_exact = self._bodies.body(raw_request, live.dialect, sha)
-                live.body_sha256 = sha
-                live.capture = "full" if is_exact else "imported"
-            elif count(line.get("request_size_bytes")):
-                live.capture = "metadata"
+            if body is not None and count(line.get("request_size_bytes")):
+                live.body_sha256 = text(line.get("body_sha256"))
+                bytes.fromhex(live.body_sha256)
+                live.request = body.data
+                live.capture = "full" if body.is_exact else "imported" if body.data else "metadata"
             live.opened = True
             yield Event(OPENED, live)
         elif kind == "stream_started":
@@ -94,6 +93,15 @@ class Session:
             _end(live, line, answered)
             yield Event(ENDED, live)
 
+    def _body(self, raw: bytes, kind: str, request_id: str, raw_request: bytes) -> Body | None:
+        """Let the rebuilder see the line. What the line itself has stands for a body that cannot be put together."""
+        try:
+            return self._rebuilder.feed(raw)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            if kind != "request_recorded":
+                raise
+            return Body(request_id, b"" if raw_request == b"null" else raw_request, is_exact=False)
+
     def unfinished(self) -> list[str]:
         """Give the ids of exchanges whose end has not come."""
         return list(self._open)
@@ -102,9 +110,10 @@ class Session:
         provider, listener = text(line.get("provider")), text(line.get("listener"))
         provider_type = self._types.get(provider, listener)
         method, path = text(line.get("method")) or "POST", text(line.get("path"))
-        headers = [(str(name), str(value)) for name, value in line.get("request_headers") or ()]
+        if line.get("request_headers") is not None:
+            self._headers = [(str(name), str(value)) for name, value in line["request_headers"]]
         begin = Begin(
-            request_id=line["request_id"], method=method, path=path, query="", headers=headers, listener=listener,
+            request_id=line["request_id"], method=method, path=path, query="", headers=self._headers, listener=listener,
             provider=provider, provider_type=provider_type, client_ip=text(line.get("client_ip")),
             started_us=microseconds(line["timestamp"]), metadata=mapping(line.get("metadata")),
         )  # fmt: skip
