@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.conversations import REQUEST_HEADERS, Conversation, answer_headers
-from proxy.capture import HEADER
+from proxy.capture import ACK, HEADER
 from tests.support.exchanges import frames, packed
 from tests.support.server import environment
 
@@ -51,7 +51,7 @@ class Recorder:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.ingest", str(control.fileno())], env=environ, pass_fds=[control.fileno()]
         )
-        self._sent = 0
+        self._sent, self._rest = 0, b""
         control.close()
         socket.send_fds(self._control, [b"x"], [line.fileno()])
         line.close()
@@ -63,8 +63,21 @@ class Recorder:
 
     def wait(self) -> None:
         """Wait until all that was sent is stored."""
-        self.line.recv(HEADER.size * self._sent, socket.MSG_WAITALL)
-        self._sent = 0
+        while self._sent:
+            self._sent -= self.acknowledged()
+
+    def acknowledged(self) -> int:
+        """Wait for what the recorder says; gives how many exchanges it has acknowledged with that."""
+        data = self._rest + self.line.recv(1 << 16)
+        count = at = 0
+        while len(data) - at >= HEADER.size:
+            length, kind, _, _ = HEADER.unpack_from(data, at)
+            if len(data) - at < HEADER.size + length:
+                break
+            at += HEADER.size + length
+            count += kind == ACK
+        self._rest = data[at:]
+        return count
 
     def __enter__(self) -> "Recorder":
         return self
@@ -84,11 +97,9 @@ def rate(exchanges: list[bytes], database_url: str = "") -> float:
         sender = Sender(recorder.line, exchanges[1:])
         began = time.perf_counter()
         sender.start()
-        acknowledged, rest = 1, b""
+        acknowledged = 1
         while acknowledged < len(exchanges):
-            rest += recorder.line.recv(1 << 16)
-            count, left = divmod(len(rest), HEADER.size)
-            rest = rest[len(rest) - left :]
+            count = recorder.acknowledged()
             acknowledged += count
             sender.acknowledge(count)
         took = time.perf_counter() - began
