@@ -15,8 +15,9 @@ from tests.support.upstream import FakeUpstream
 EXCHANGES = 1000
 WATCH = """
 window.longest = 0;
-new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration); })
-  .observe({ type: "longtask", buffered: true });
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
+}).observe({ type: "longtask", buffered: true });
 """
 
 
