@@ -1,7 +1,6 @@
 """`make bench`: LunaRoute beside nginx's proxy_pass and the bare upstream, in one run. `ARGS=--quick` for a look."""
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -10,7 +9,9 @@ from statistics import median
 import psutil
 
 from bench.clients import connect, latencies, percentile, request, stream_delays, throughput
+from bench.ingest import bench_ingest
 from bench.servers import lunaroute, nginx, settle
+from bench.storage import bench_storage
 from tests.support.server import free_port
 
 
@@ -134,57 +135,6 @@ def bench_resources(server, port: int) -> None:
     )
 
 
-def bench_storage(port: int, server) -> None:
-    """Bytes on disk after a session of 100 turns, against its last request."""
-    tools = [
-        {"name": f"tool{n}", "description": f"does thing number {n} " * 20, "input_schema": {"type": "object"}}
-        for n in range(16)
-    ]
-    messages: list[dict] = []
-    sock = connect(port)
-    settle(server)
-    before = _stored(server)
-    for turn in range(100):
-        text = "\n".join(f"{turn}:{row} some line of code, number {row * turn}" for row in range(25))
-        messages.append({"role": "user", "content": f"turn {turn}\n{text}"})
-        body = {
-            "model": "claude-sonnet-4-5",
-            "system": "You are a coding assistant. " * 300,
-            "tools": tools,
-            "messages": messages,
-        }
-        data = json.dumps(body, separators=(",", ":")).encode()
-        head = (
-            f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nsession_id: bench-storage\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
-        sock.sendall(head.encode() + data)
-        sock.recv(65536)
-        messages.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}: " + text[:600]}]})
-    settle(server)
-    stored = _stored(server)
-    table("session of 100 turns", "last request, KB", "database, KB", "JSONL, KB", "all, against the last request")
-    database, files = (after - start for after, start in zip(stored, before, strict=True))
-    line(
-        "bytes on disk",
-        f"{len(data) / 1e3:.0f}",
-        f"{database / 1e3:.0f}",
-        f"{files / 1e3:.0f}",
-        f"{(database + files) / len(data):.2f}×",
-    )
-
-
-def _stored(server) -> tuple[int, int]:
-    import sqlite3
-
-    connection = sqlite3.connect(server.home / "db.sqlite3", timeout=10)
-    connection.execute("pragma wal_checkpoint(truncate)")
-    pages = connection.execute(
-        "select (select * from pragma_page_count) * (select * from pragma_page_size)"
-    ).fetchone()[0]
-    connection.close()
-    return pages, sum(path.stat().st_size for path in (server.home / "sessions").glob("*/*"))
-
-
 def main() -> None:
     """Measure all of it."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -203,7 +153,8 @@ def main() -> None:
             table("start to a served /healthz", "s")
             line("with recording", f"{on.started_in:.2f}")
             bench_resources(on, on.port)
-            bench_storage(on.port, on)
+            bench_storage(table, line)
+            bench_ingest(table, line, spread, rounds)
             bench_latency(ports, 20_000, count, rounds)
             settle(on)
             bench_latency(ports, 500_000, count // 5, rounds)

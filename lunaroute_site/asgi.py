@@ -4,10 +4,39 @@
 """
 
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
-from channels.routing import ProtocolTypeRouter
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.http.request import split_domain_port, validate_host
+from django.urls import re_path
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+http = get_asgi_application()
+
+from sessions.live import routes  # noqa: E402 (needs Django's apps)
+
+
+def same_origin(application: Callable) -> Callable:
+    """Refuse (403) a socket that another site's page opens, or that comes by a name that is not ours (DNS rebinding).
+
+    Browsers always name the page's origin. Who names none is no browser, and may read as curl may.
+    """
+    deny = WebsocketDenier.as_asgi()
+
+    async def check(scope: dict, receive: Callable, send: Callable) -> None:
+        headers = {name: value.decode("latin-1").lower() for name, value in scope["headers"]}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        is_ours = validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
+        is_same = origin is None or origin in (f"http://{host}", f"https://{host}")
+        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled
+        await (application if allowed else deny)(scope, receive, send)
+
+    return check
+
+
+websocket = same_origin(URLRouter([*routes, re_path(r"", WebsocketDenier.as_asgi())]))
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})

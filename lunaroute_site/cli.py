@@ -1,4 +1,4 @@
-"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status]`.
+"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status|stats|…]`.
 
 Any other command is Django's (`migrate`, `createsuperuser`, …).
 """
@@ -15,7 +15,9 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status")
+COMMANDS = ("serve", "env", "stop", "status", "stats", "reprice", "import")
+# Commands with arguments of their own, and how many these may be at most.
+ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
 START_TIMEOUT, STOP_TIMEOUT = 20, 60
 
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(ValueError):
         if options.command not in (None, *COMMANDS):
             return _django(arguments)
+    rest += options.arguments[ARGUMENTS.get(options.command, 0) :]
     if rest:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     for variable, value in (
@@ -40,6 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         command = options.command or "serve"
         if command == "serve":
             return serve(options.no_worker)
+        if command in ARGUMENTS:
+            from lunaroute_site import record_commands
+
+            run = {
+                "stats": record_commands.stats,
+                "reprice": record_commands.reprice,
+                "import": record_commands.import_files,
+            }
+            return run[command](*options.arguments)
         return {"env": env, "stop": stop, "status": status}[command]()
     except ConfigError as error:
         print(f"lunaroute-server: {error}", file=sys.stderr)
@@ -59,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
-    parser.add_argument("command", nargs="?", help="serve (default), env, stop, status, or one of Django's")
+    parser.add_argument(
+        "command", nargs="?", help="serve (default), env, stop, status, stats, reprice, import, or one of Django's"
+    )
+    parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser
 
 

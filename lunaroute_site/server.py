@@ -21,7 +21,7 @@ asyncioreactor.install(uvloop.new_event_loop())
 
 from daphne.http_protocol import HTTPFactory, WebRequest  # noqa: E402
 from daphne.server import Server as DaphneServer  # noqa: E402
-from daphne.ws_protocol import WebSocketFactory  # noqa: E402
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.logger import globalLogBeginner  # noqa: E402
 
@@ -35,6 +35,9 @@ logger = logging.getLogger("lunaroute.server")
 # Seconds: how long streams may go on after SIGTERM, to end when cut, how long the recorder may then take, and between
 # two sweeps.
 DRAIN_TIMEOUT, CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 30, 2, 10, 5
+# Seconds that a page may take to read one message, and the most bytes of one that a page may send.
+MESSAGE_TIMEOUT, MAX_MESSAGE = 20, 1 << 20
+GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 
 
 class OwnRequest(WebRequest):
@@ -49,6 +52,56 @@ class OwnRequest(WebRequest):
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         super().process()
+
+
+class OwnSocket(WebSocketProtocol):
+    """Daphne's WebSocket with back-pressure: it takes the next message when the client has read the one before."""
+
+    _room: asyncio.Future | None = None  # done when the transport has room again
+
+    def onOpen(self) -> None:  # noqa: N802 (Twisted's name)
+        self.unregisterProducer()  # what it was before the upgrade
+        self.registerProducer(self, True)
+        super().onOpen()
+
+    def pauseProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self._room = self._room or asyncio.get_running_loop().create_future()
+
+    def resumeProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def stopProducing(self) -> None:  # noqa: N802 (Twisted's name)
+        self.resumeProducing()
+
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent; cut it off if it does not."""
+        if self._room is not None:
+            try:
+                await asyncio.wait_for(asyncio.shield(self._room), MESSAGE_TIMEOUT)
+            except TimeoutError:
+                self.transport.abortConnection()
+
+    def handle_reply(self, message: dict) -> None:
+        """Take what the application sends; Daphne would leave out the reason of a close."""
+        if message["type"] == "websocket.close" and self.state != self.STATE_CONNECTING:
+            self.sendCloseFrame(message.get("code") or 1000, (message.get("reason") or "").encode()[:123])
+        else:
+            super().handle_reply(message)
+
+    def sendMessage(self, *arguments, **options) -> None:  # noqa: N802 (autobahn's name)
+        # The limit is for what clients send; autobahn would hold us to it too.
+        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(*arguments, **options)
+        finally:
+            self.maxMessagePayloadSize = limit
+
+    def go_away(self) -> None:
+        """Close because the server stops."""
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(GOING_AWAY, b"LunaRoute is stopping")
 
 
 class OwnFactory(HTTPFactory):
@@ -99,8 +152,17 @@ class Server(DaphneServer):
             autoPingTimeout=self.ping_timeout,
             allowNullOrigin=True,
             openHandshakeTimeout=self.websocket_handshake_timeout,
+            maxMessagePayloadSize=MAX_MESSAGE,
+            maxFramePayloadSize=MAX_MESSAGE,
         )
+        self.ws_factory.protocol = OwnSocket
         self.ws_factory.protocol.autoPingInterval = self.ping_interval
+
+    async def handle_reply(self, protocol, message: dict) -> None:
+        """Pass on what an application sends; it goes on when a WebSocket's client has read that."""
+        await super().handle_reply(protocol, message)
+        if isinstance(protocol, OwnSocket):
+            await protocol.drained()
 
     async def _start(self) -> None:
         self.control.setblocking(False)
@@ -152,6 +214,9 @@ class Server(DaphneServer):
         for server in self._servers:
             server.close()
         self.context.drain()
+        for protocol in list(self.connections):
+            if isinstance(protocol, OwnSocket):
+                protocol.go_away()
         deadline = self.loop.time() + DRAIN_TIMEOUT
         while self.context.connections and self.loop.time() < deadline and not self._hurry:
             await asyncio.sleep(0.02)

@@ -8,6 +8,7 @@ past `MAX_HELD` an exchange keeps its facts but not its bodies.
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from itertools import count
 from time import time_ns
 
@@ -23,6 +24,7 @@ from proxy.capture import (
     REQUEST_END,
     RESPONSE_BODY,
     RESPONSE_HEAD,
+    WATCH,
     Begin,
     End,
     ResponseHead,
@@ -146,12 +148,18 @@ class Capture:
 
 
 class RecorderLink:
-    """The line to the recorder of this process. `attach` gives it a socket, again after a recorder was replaced."""
+    """The line to the recorder of this process. `attach` gives it a socket, again after a recorder was replaced.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `on_news(kind, payload)` gets the recorder's frames that are no acknowledgement. It must return at once.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_news: Callable[[int, bytes], None] = lambda kind, payload: None
+    ) -> None:
         self.held = 0  # bytes
         self.dropped = 0  # exchanges recorded without bodies, or not at all
-        self._loop = loop
+        self._loop, self._on_news = loop, on_news
+        self._watched = b""
         self._numbers = count(1)
         self._captures: dict[int, Capture] = {}
         self._queue: list[Capture] = []
@@ -214,12 +222,24 @@ class RecorderLink:
         sock.setblocking(False)
         self._transport, _ = await self._loop.create_unix_connection(lambda: _Line(self), sock=sock)
         self._transport.set_write_buffer_limits(high=4 << 20)
+        if self._watched:
+            self._send_watched()
         self._queue = []
         for capture in list(self._captures.values()):
             capture.queued = False
             parts = capture.take(again=True)
             if parts:
                 self._transport.writelines(parts)
+
+    def watch(self, payload: bytes) -> None:
+        """Tell the recorder which sessions are looked at; a recorder that comes later is told too."""
+        self._watched = payload
+        self._send_watched()
+
+    def _send_watched(self) -> None:
+        # A recorder that does not read gets no more of it: the next one tells all there is to know.
+        if self._transport is not None and not self._paused:
+            self._transport.write(HEADER.pack(len(self._watched), WATCH, 0, 0) + self._watched)
 
     async def drained(self) -> None:
         """Wait until the recorder has acknowledged all that has ended."""
@@ -246,6 +266,8 @@ class RecorderLink:
                 capture = self._captures.pop(number, None)
                 if capture is not None:
                     self.held -= capture.held
+            else:
+                self._on_news(kind, data[at - length : at])
         self._incoming = data[at:]
         if self._warned and self.held < MAX_HELD // 4:
             self._warned = False

@@ -1,9 +1,11 @@
-"""The record in the admin: to look at, not to change."""
+"""The record in the admin, to look at, not to change; and one's own prices, to change."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from sessions.models import Exchange, Session, ToolCall
+from sessions.models import Exchange, ModelPrice, Session, ToolCall
+from sessions.repricing import models_of, reprice
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -69,3 +71,17 @@ class ToolCallAdmin(ReadOnlyAdmin):
     exclude = ("arguments", "result")
     show_full_result_count = False
     ordering = ("-pk",)
+
+
+@admin.register(ModelPrice)
+class ModelPriceAdmin(admin.ModelAdmin):
+    list_display = ("pattern", "provider_type", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+    list_filter = ("provider_type",)
+    search_fields = ("pattern",)
+    ordering = ("pattern",)
+    actions = ("price_anew",)
+
+    @admin.action(description="Price recorded exchanges of these models anew", permissions=["change"])
+    def price_anew(self, request: HttpRequest, chosen: QuerySet[ModelPrice]) -> None:
+        done = reprice(models_of(chosen))
+        self.message_user(request, f"{done.exchanges} exchanges of {done.sessions} sessions have a new cost.")

@@ -1,20 +1,24 @@
 """Content by its hash: bytes go in once, however often they are sent."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from hashlib import blake2b
 
-import zstandard
+import msgspec
+from django.db import connection
 
 from sessions import bulk
+from sessions.bulk import AT_ONCE
+from sessions.dialects.messages import parse_message
 from sessions.models import Blob
+from sessions.packing import pack, unpack
 
-STORED, ZSTD = 0, 1
-LEVEL = 3
-# Shorter content is stored as it is: a frame's header would eat what compression gains.
-WORTH_COMPRESSING = 128
-# Keys in one query; SQLite allows more variables than this everywhere.
-AT_ONCE = 500
+# Beside the codecs of sessions.packing: the text of a tool's result, which stands in a message that is stored.
+RESULT = 3
+# A result's text that is shorter is stored as it is: to say where it stands would take as much.
+WORTH_NAMING = 128
+COLUMNS = ("key", "size", "codec", "data")
+# PostgreSQL's advisory lock for contents: any number that nobody else takes.
+LOCK = 0x4C756E61
 
 
 def key_of(content: bytes) -> bytes:
@@ -22,36 +26,35 @@ def key_of(content: bytes) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
-@cache
-def _compressor() -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=LEVEL)
+def keep_others_out(shared: bool = False) -> None:
+    """Until the transaction ends: nobody deletes content while others (`shared`) rely on what is there.
 
-
-@cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor()
+    SQLite's transactions exclude each other anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(%s)", [LOCK])
 
 
 def put(contents: Mapping[bytes, bytes]) -> None:
     """Store `contents` (by key), those that are not there yet."""
-    known: set[bytes] = set()
-    keys = list(contents)
-    for start in range(0, len(keys), AT_ONCE):
-        known.update(
-            bytes(key)
-            for key in Blob.objects.filter(key__in=keys[start : start + AT_ONCE]).values_list("key", flat=True)
-        )
-    rows = [_row(key, content) for key, content in contents.items() if key not in known]
-    bulk.insert(Blob, rows, ignore_conflicts=True)
+    known = bulk.known("blobs", "key", contents)
+    rows = [(key, len(data), *pack(data)) for key, data in contents.items() if key not in known]
+    bulk.insert_tuples("blobs", COLUMNS, rows)
 
 
-def _row(key: bytes, content: bytes) -> Blob:
-    codec, data = STORED, content
-    if len(content) >= WORTH_COMPRESSING:
-        packed = _compressor().compress(content)
-        if len(packed) < len(content):
-            codec, data = ZSTD, packed
-    return Blob(key=key, size=len(content), codec=codec, data=data)
+def put_results(places: Mapping[bytes, tuple[int, bytes]]) -> None:
+    """Store where results stand: key → (size of the text, what `result_place` gave)."""
+    bulk.insert_tuples("blobs", COLUMNS, [(key, size, RESULT, data) for key, (size, data) in places.items()])
+
+
+def result_place(message: bytes, dialect: str, call_id: str) -> tuple[bytes, bytes]:
+    """Name the text of a tool's result in the message of that key. Gives the name's own key, and what is stored of it.
+
+    Whoever has such a result has the message too: the two come and go together.
+    """
+    data = msgspec.msgpack.encode((message, dialect, call_id))
+    return key_of(data), data
 
 
 def put_many(contents: Iterable[bytes]) -> list[bytes]:
@@ -65,12 +68,21 @@ def get_many(keys: Iterable[bytes]) -> dict[bytes, bytes]:
     """Read contents by key. Keys that are empty or unknown are left out."""
     wanted = list({bytes(key) for key in keys if key})
     found: dict[bytes, bytes] = {}
+    results: dict[bytes, tuple[bytes, str, str]] = {}
     for start in range(0, len(wanted), AT_ONCE):
-        for blob in Blob.objects.filter(key__in=wanted[start : start + AT_ONCE]):
-            found[bytes(blob.key)] = unpack(blob.codec, bytes(blob.data), blob.size)
+        for key, size, codec, data in Blob.objects.filter(key__in=wanted[start : start + AT_ONCE]).values_list(
+            *COLUMNS
+        ):
+            if codec == RESULT:
+                results[bytes(key)] = msgspec.msgpack.decode(bytes(data), type=tuple[bytes, str, str])
+            else:
+                found[bytes(key)] = unpack(codec, bytes(data), size)
+    if results:
+        messages = get_many(message for message, _, _ in results.values())
+        found.update((key, _result(messages.get(place[0], b""), *place[1:])) for key, place in results.items())
     return found
 
 
-def unpack(codec: int, data: bytes, size: int) -> bytes:
-    """Give the bytes of a stored content of `size` bytes."""
-    return data if codec == STORED else _decompressor().decompress(data, max_output_size=size)
+def _result(message: bytes, dialect: str, call_id: str) -> bytes:
+    blocks = parse_message(dialect, message).blocks if message else ()
+    return next((b.text for b in blocks if b.kind == "tool_result" and b.id == call_id), "").encode("utf-8", "replace")

@@ -11,6 +11,8 @@ from sessions.decoding import Decoder, Overflow, is_known
 from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts
 from sessions.dialects.websocket import SocketEnd, SocketMessage, SocketRequest, WebSocketSplitter
+from sessions.news import Piece
+from sessions.partial import Cursor
 
 # Decoded bytes kept of one answer.
 MAX_ANSWER = 32 << 20
@@ -68,6 +70,10 @@ class Live:
     def facts(self) -> ResponseFacts:
         """What the answer says, as far as it came."""
         return self._parser.finish() if self._parser is not None else ResponseFacts()
+
+    def told(self, cursor: Cursor) -> list[Piece]:
+        """Give the answer's text that has come since `cursor` was last asked."""
+        return cursor.take(self._parser) if self._parser is not None else []
 
     def feed(self, kind: int, when: int, payload: bytes) -> list[Event]:
         """Take a frame (proxy/capture.py); `when` is its clock reading in microseconds."""

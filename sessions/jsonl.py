@@ -7,6 +7,8 @@ written by a process that died before it could commit: it is cut off, and record
 import logging
 import os
 from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,12 @@ def line(kind: str, session_id: str, request_id: str, timestamp: str, **fields: 
 
 def path_of(session: Session, root: Path) -> Path:
     """Where a session's lines go: the day of its start by the machine's calendar, as `date +%Y-%m-%d` says it."""
-    day = timezone.localtime(session.started_at).strftime("%Y-%m-%d")
-    return root / day / f"session_{session.session_id}.jsonl"
+    return _path(session.session_id, session.started_at, root)
+
+
+@lru_cache(1024)
+def _path(session_id: str, started_at: datetime, root: Path) -> Path:
+    return root / timezone.localtime(started_at).strftime("%Y-%m-%d") / f"session_{session_id}.jsonl"
 
 
 class JsonlWriter:
@@ -94,6 +100,10 @@ class JsonlWriter:
     def committed(self) -> None:
         """What was appended is certain now."""
         self._undo.clear()
+
+    def forget(self) -> None:
+        """Take nothing for certain any more: `register` looks at database and disk again."""
+        self._sizes.clear()
 
     def rolled_back(self) -> None:
         """What was appended since the last commit is to be forgotten."""

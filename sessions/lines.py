@@ -1,6 +1,8 @@
 """What stands in a session's JSONL file, line by line (docs/recording.md has the fields)."""
 
 import json
+from base64 import b64encode
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,92 +13,122 @@ from sessions.dialects.facts import RequestFacts, ResponseFacts
 from sessions.digest import Live
 from sessions.jsonl import line
 from sessions.models import Exchange, ToolCall
-from sessions.split import PARTS, WRAPPED, Parts
+from sessions.split import PARTS, RULE, WRAPPED, Parts
 
+# Names in `request_json` that are the line's own.
+OWN = ("said", "messages_from", "hashes", "template", "wrapped", "patches", "exact")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _stamp(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _line(kind: str, row: Exchange, time: datetime, **fields: Any) -> bytes:
     return line(kind, row.session.session_id, row.request_id, _stamp(time), **fields)
 
 
-def started(row: Exchange, live: Live) -> bytes:
+def started(row: Exchange, live: Live, same_headers: bool = False) -> bytes:
+    """With `same_headers`, they are those of the session's latest line that has some, but for `content-length`."""
     version = next((v for k, v in live.begin.headers if k.lower() == "anthropic-version"), None)
     return _line(
         "started", row, row.started_at,
         model_requested=row.model_requested, provider=row.provider, listener=row.listener, is_streaming=row.is_streaming,
-        client_ip=row.client_ip, user_agent=row.user_agent, api_version=version, request_headers=row.request_headers,
+        client_ip=row.client_ip, user_agent=row.user_agent, api_version=version,
+        request_headers=None if same_headers else row.request_headers,
         session_tags=row.metadata.get("tags", []), client=row.client, method=row.method, path=row.path, metadata=row.metadata,
     )  # fmt: skip
 
 
-def request_recorded(
-    row: Exchange, facts: RequestFacts, live: Live, parts: Parts, messages_from: int, new_parts: dict[str, bytes]
-) -> bytes:
-    """`new_parts` are the parts (system, tools, template) that no earlier line of the session has."""
+@dataclass(frozen=True, slots=True)
+class New:
+    """What of a request the session's earlier lines do not have."""
+
+    parts: dict[str, bytes]  # system, tools, template: those that are new
+    after: bytes  # place of the last message that is known
+    said: dict[int, tuple[str, int]]  # new messages that are an answer's: index → request id, number in sessions.saying
+
+
+def request_recorded(row: Exchange, facts: RequestFacts, request: bytes, parts: Parts, new: New, text: str) -> bytes:
+    """`text` is what is written of the last words that a person wrote."""
+    if parts.is_split:
+        request_json, more = _new_of(parts, new, row), {}
+    else:
+        request_json, more = _whole(request)
     return _line(
         "request_recorded", row, row.started_at,
-        request_text=facts.user_text, request_json=_request_json(live, parts, messages_from, new_parts, row),
-        message_count=row.message_count, has_system_prompt=bool(facts.system), has_tools=row.tool_count > 0,
-        tool_count=row.tool_count, request_size_bytes=row.request_bytes, body_sha256=row.body_sha256.hex(),
+        request_text=text, request_json=request_json, message_count=row.message_count,
+        has_system_prompt=bool(facts.system), has_tools=row.tool_count > 0, tool_count=row.tool_count,
+        request_size_bytes=row.request_bytes, body_sha256=row.body_sha256.hex(), is_split=parts.is_split,
+        dialect=row.dialect, **more,
     )  # fmt: skip
 
 
-def _request_json(live: Live, parts: Parts, messages_from: int, new_parts: dict[str, bytes], row: Exchange) -> Any:
+def _whole(request: bytes) -> tuple[Any, dict[str, str]]:
+    """A body that is not in parts: as JSON where it is some, and its bytes where that does not give them."""
+    if not request:
+        return None, {}
+    try:
+        readable = _one_line(request)
+    except (ValueError, RecursionError):
+        readable = orjson.dumps({"text": request.decode(errors="replace")})  # no JSON
+    more = {} if readable == request else {"body_base64": b64encode(request).decode()}
+    return orjson.Fragment(readable), more
+
+
+def _new_of(parts: Parts, new: New, row: Exchange) -> dict[str, Any]:
     """What is new in the request, beside the hashes of what is not: with the session's earlier lines the whole body
-    can be put together again (``sessions.split``)."""
-    if not parts.is_split:
-        try:
-            return orjson.Fragment(_one_line(live.request)) if live.request else None
-        except (ValueError, RecursionError):
-            return {"text": live.request.decode(errors="replace")}  # no JSON: its text, the database has its bytes
-    names = PARTS[live.dialect]
-    members = {}
-    for name, raw in _members.decode(live.request).items():
-        if name not in names or (name == names[2] and not parts.messages):
+    can be put together again (``sessions.rebuild``)."""
+    names = PARTS[row.dialect]
+    exact: dict[str, str] = {}
+
+    def value(name: str, raw: bytes) -> orjson.Fragment:
+        readable = _one_line(raw)
+        if readable != raw:
+            exact[name] = raw.decode()
+        return orjson.Fragment(readable)
+
+    members: dict[str, Any] = {}
+    for name, raw in _members.decode(parts.head).items():
+        # With a template that is known, all the small members are: the model is there to be read.
+        is_new = "template" in new.parts or name == "model"
+        if is_new and name not in OWN and (name not in names or (name == names[2] and not parts.messages)):
             members[name] = orjson.Fragment(_one_line(bytes(raw)))
-    if parts.system:
-        members[names[0]] = _new_or_none(new_parts, "system")
-    if parts.tools:
-        members[names[1]] = _new_or_none(new_parts, "tools")
+    for part, name in (("system", names[0]), ("tools", names[1])):
+        if part in new.parts:
+            members[name] = value(part, new.parts[part])
     if parts.messages:
-        members[names[2]] = [orjson.Fragment(_one_line(m)) for m in parts.messages[messages_from:]]
-    members = {name: value for name, value in members.items() if value is not None}
-    members["messages_from"] = messages_from
-    members["hashes"] = {
-        name: bytes(key).hex()
-        for name, key in (("system", row.system), ("tools", row.tools), ("template", row.recipe), ("leaf", row.leaf))
-        if key
-    }
-    if "template" in new_parts:
-        members["template"] = _readable(msgspec.msgpack.decode(new_parts["template"]))
-    wrapped = [number for number, offset, _ in parts.patches if offset == WRAPPED]
+        numbers = range(row.messages_from, len(parts.messages))
+        members[names[2]] = [value(str(n), parts.messages[n]) for n in numbers if n not in new.said]
+        if new.said:
+            members["said"] = [[number, *place] for number, place in new.said.items()]
+    members["messages_from"] = row.messages_from
+    keys = {"system": row.system, "tools": row.tools, "template": row.recipe, "leaf": row.leaf, "after": new.after}
+    members["hashes"] = {name: bytes(key).hex() for name, key in keys.items() if key}
+    if "template" in new.parts:
+        members["template"] = _readable(msgspec.msgpack.decode(new.parts["template"]))
+    wrapped = [start if number == RULE else number for number, offset, start in parts.patches if offset == WRAPPED]
     if wrapped:
-        members["wrapped"] = wrapped
+        members["wrapped"] = _readable(wrapped)
     if len(wrapped) < len(parts.patches):
         members["patches"] = _readable([patch for patch in parts.patches if patch[1] != WRAPPED])
+    if exact:
+        members["exact"] = exact
     return members
-
-
-def _new_or_none(new_parts: dict[str, bytes], name: str) -> Any:
-    return orjson.Fragment(_one_line(new_parts[name])) if name in new_parts else None
 
 
 def _one_line(raw: bytes) -> bytes:
     """JSON without line breaks between its values, checked: a line must stay a line, and whole."""
     msgspec.json.decode(raw, type=msgspec.Raw)
-    raw.decode()  # UTF-8, or it is no line that `jq` reads
+    if not raw.isascii():
+        raw.decode()  # UTF-8, or it is no line that `jq` reads
     return msgspec.json.format(raw, indent=-1) if b"\n" in raw or b"\r" in raw else raw
 
 
 def _readable(value: Any) -> Any:
     """Bytes as text, in what is otherwise lists and numbers."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+        return value.decode()
     return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
 
 

@@ -6,11 +6,17 @@ exchange names only the last node of its request, so a turn costs what was new i
 alike share the nodes of that beginning, which also tells which exchange continues which.
 """
 
+import re2
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
+
+from sessions.packing import PackedJSONField
 
 
 class Blob(models.Model):
-    """Bytes, once. ``key`` is BLAKE2b-128 of the uncompressed bytes; ``codec`` 0 stores as is, 1 is zstd."""
+    """Bytes, once. ``key`` is BLAKE2b-128 of the uncompressed bytes; ``codec`` says how they are packed
+    (sessions/packing.py), or that they stand in another blob (sessions/content.py)."""
 
     key = models.BinaryField(primary_key=True, max_length=16)
     size = models.PositiveIntegerField(help_text="uncompressed, bytes")
@@ -31,6 +37,11 @@ class Node(models.Model):
 
     class Meta:
         db_table = "nodes"
+        # Who uses them, for deletion.
+        indexes = [
+            models.Index(fields=["parent"], name="nodes_parent"),
+            models.Index(fields=["blob"], name="nodes_blob"),
+        ]
 
 
 class TokenCounts(models.Model):
@@ -124,8 +135,8 @@ class Exchange(TokenCounts):
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)
     metadata = models.JSONField(default=dict)
-    request_headers = models.JSONField(default=list, help_text="pairs, in order, credentials left out")
-    response_headers = models.JSONField(default=list)
+    request_headers = PackedJSONField(default=list, help_text="pairs, in order, credentials left out")
+    response_headers = PackedJSONField(default=list)
     response_id = models.CharField(max_length=128, blank=True, help_text="the vendor's own id of the answer")
     query = models.TextField(blank=True, help_text="raw, values named like a key masked")
 
@@ -158,13 +169,19 @@ class Exchange(TokenCounts):
     response = models.BinaryField(
         max_length=16, default=b"", help_text="Blob of the answer's bytes, decoded from its content coding"
     )
-    answer = models.BinaryField(max_length=16, default=b"", help_text="Blob: the answer as one JSON object")
+    answer = models.BinaryField(
+        max_length=16, default=b"", help_text="Blob: the answer as one JSON object, where `response` does not tell it"
+    )
 
     class Meta:
         db_table = "exchanges"
         indexes = [
             models.Index(fields=["session", "started_at"], name="exchanges_session"),
             models.Index(fields=["response_id"], name="exchanges_response"),
+            *(
+                models.Index(fields=[name], name=f"exchanges_{name}_key")
+                for name in ("leaf", "system", "tools", "recipe", "response", "answer")
+            ),
             # Holds all that statistics ask for: rows are wide, and a span has many.
             models.Index(
                 fields=[
@@ -203,6 +220,8 @@ class ToolCall(models.Model):
         db_table = "tool_calls"
         indexes = [
             models.Index(fields=["session", "call_id"], name="tool_calls_call"),
+            models.Index(fields=["arguments"], name="tool_calls_arguments_key"),
+            models.Index(fields=["result"], name="tool_calls_result_key"),
             models.Index(
                 fields=["started_at", "name", "execution_ms", "is_error", "output_bytes"], name="tool_calls_stats"
             ),
@@ -221,6 +240,53 @@ class JsonlFile(models.Model):
     class Meta:
         db_table = "jsonl_files"
         constraints = [models.UniqueConstraint(fields=["recorder", "path"], name="jsonl_files_path")]
+
+
+def check_pattern(text: str) -> None:
+    """Refuse what is no regular expression (RE2)."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+        raise ValidationError(f"expected a regular expression (RE2): {reason}") from None
+
+
+class Price(models.DecimalField):
+    """USD per million tokens."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"max_digits": 12, "decimal_places": 6, "validators": [MinValueValidator(0)], **options})
+
+
+class ModelPrice(models.Model):
+    """A price of one's own; it wins over the price list."""
+
+    pattern = models.CharField(
+        max_length=255,
+        validators=[check_pattern],
+        help_text="regular expression (RE2) that the whole name of the model matches, such as my-model-.*",
+    )
+    provider_type = models.CharField(
+        max_length=16,
+        blank=True,
+        choices=[("anthropic", "anthropic"), ("openai", "openai")],
+        help_text="empty: any; a price for one type wins over one for any, a longer pattern over a shorter",
+    )
+    input = Price(help_text="USD per million tokens, as all prices here")
+    output = Price(help_text="thinking included")
+    cache_read = Price(null=True, blank=True, help_text="empty: as input")
+    cache_write_5m = Price(null=True, blank=True, help_text="empty: as input")
+    cache_write_1h = Price(null=True, blank=True, help_text="empty: as cache write 5m")
+
+    class Meta:
+        db_table = "model_prices"
+        verbose_name = "price"
+        constraints = [models.UniqueConstraint(fields=["pattern", "provider_type"], name="model_prices_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pattern} ({self.provider_type})" if self.provider_type else self.pattern
 
 
 class SearchDocument(models.Model):

@@ -7,7 +7,9 @@ import msgspec
 from django.db import connection
 
 from sessions.content import AT_ONCE, get_many
+from sessions.dialects import response_parser
 from sessions.dialects.parsing import loads
+from sessions.headers import header
 from sessions.models import Exchange
 from sessions.split import Parts, join
 
@@ -55,8 +57,19 @@ def new_messages(exchanges: Sequence[Exchange]) -> dict[int, list[bytes]]:
 
 def answers(exchanges: Sequence[Exchange]) -> dict[int, Any]:
     """Give each exchange's answer as the object that the vendor's API gives without streaming, or None."""
-    contents = get_many(exchange.answer for exchange in exchanges)
-    return {e.pk: loads(contents[bytes(e.answer)]) if bytes(e.answer) in contents else None for e in exchanges}
+    contents = get_many(exchange.answer or exchange.response for exchange in exchanges)
+    return {e.pk: answer_of(e, contents.get(bytes(e.answer or e.response))) for e in exchanges}
+
+
+def answer_of(exchange: Exchange, data: bytes | None) -> Any:
+    """Give an answer as one object from `data`: what is stored under the exchange's ``answer``, else ``response``."""
+    if data is None or exchange.answer:
+        return loads(data) if data is not None else None
+    # What the answer's bytes said when they came, read from them once more.
+    headers = [("content-type", "text/event-stream")] if exchange.transport == "ws" else exchange.response_headers
+    parser = response_parser(exchange.dialect, header(headers, "content-type"), exchange.status or 200)
+    parser.feed(data)
+    return parser.finish().content
 
 
 def texts(keys: Iterable[bytes]) -> dict[bytes, str]:
@@ -85,5 +98,6 @@ def request_body(exchange: Exchange) -> bytes | None:
 def response_body(exchange: Exchange) -> bytes | None:
     """Give an answer's bytes, decoded from their content coding, or None where they were not kept."""
     if not exchange.response:
-        return b"" if exchange.capture == "full" else None
+        # An imported exchange has its answer, but not the bytes in which that came.
+        return b"" if exchange.capture == "full" and not exchange.response_bytes else None
     return get_many([exchange.response]).get(bytes(exchange.response))

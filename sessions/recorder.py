@@ -2,8 +2,11 @@
 
 The supervisor hands it lines (sockets) to web processes over `control`. Frames come in, events are collected for a
 moment and applied in one transaction, and only then acknowledged: what was not acknowledged, the proxy sends again.
+After that the web processes hear what has changed (sessions/news.py), and while somebody watches a session, the text of
+its answers as it comes. They hear it if they listen: it is dropped where it would have to wait.
 """
 
+import gc
 import logging
 import os
 import selectors
@@ -11,14 +14,17 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 
+import msgspec
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connections
 
-from proxy.capture import ACK, HEADER
-from sessions import search
-from sessions.digest import Capture, Event
-from sessions.store import Store
+from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
+from sessions import news, search
+from sessions.digest import ENDED, OPENED, Capture, Event, Live
+from sessions.partial import Cursor
+from sessions.store import Batch, Store
 
 logger = logging.getLogger("lunaroute.recorder")
 
@@ -27,6 +33,10 @@ RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
 # Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
 GATHER, QUIET = 0.005, 0.02
+# Seconds between two looks at what is under way, where somebody watches.
+TELL_EVERY = 0.25
+# Bytes that wait for a web process that does not read; what is told beyond that is dropped.
+MAX_WAITING = 1 << 20
 
 
 class Line:
@@ -35,6 +45,8 @@ class Line:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.captures: dict[int, Capture] = {}
+        self.watched: dict[str, str] = {}  # session id → who watches: it changes with each who comes
+        self.waiting = bytearray()  # to be sent
         self._buffer = bytearray()
 
     def read(self) -> list[tuple[int, list[Event]]] | None:
@@ -60,7 +72,33 @@ class Line:
         del buffer[:at]
         return out
 
+    def tell(self, parts: list[bytes], must: bool = False) -> None:
+        """Send frames: with `must` however long that takes, else what the other side takes now."""
+        if not must and len(self.waiting) > MAX_WAITING:
+            return
+        self.waiting += b"".join(parts)
+        with suppress(OSError):
+            self.sock.setblocking(must)
+            try:
+                self.push()
+            finally:
+                self.sock.setblocking(False)
+
+    def push(self) -> None:
+        """Send what waits."""
+        try:
+            while self.waiting:
+                del self.waiting[: self.sock.send(memoryview(self.waiting)[:READ_SIZE].tobytes())]
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.waiting.clear()  # nobody reads any more; `read` finds the end
+
     def _feed(self, kind: int, number: int, when: int, payload: bytes) -> tuple[int, list[Event]]:
+        if kind == WATCH:
+            with suppress(ValueError):
+                self.watched = msgspec.json.decode(payload, type=dict[str, str])
+            return 0, []
         capture = self.captures.get(number)
         if capture is None:
             capture = self.captures[number] = Capture()
@@ -80,6 +118,16 @@ class Line:
         return [event for capture in self.captures.values() for event in capture.lost(now)]
 
 
+@dataclass(slots=True)
+class Running:
+    """An exchange under way, and how much of its text those who watch have been told."""
+
+    live: Live
+    session_id: str
+    watchers: str = ""
+    cursor: Cursor = field(default_factory=Cursor)
+
+
 class Recorder:
     """The loop."""
 
@@ -90,6 +138,8 @@ class Recorder:
         self._lines: set[Line] = set()
         self._events: list[Event] = []
         self._acks: list[tuple[Line, int]] = []
+        self._running: dict[str, Running] = {}  # by request id
+        self._told_at = 0.0
         self._due: float | None = None
         self._flushed_at = 0.0
         self._stopping = False
@@ -101,19 +151,41 @@ class Recorder:
         self._control.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ, None)
         while self._lines or not self._stopping:
-            timeout = None if self._due is None else max(self._due - time.monotonic(), 0)
             is_behind = self._due is None and self._backfill is not None
-            ready = self._selector.select(QUIET if is_behind else timeout)
+            ready = self._selector.select(QUIET if is_behind else self._timeout())
             if is_behind and not ready:
                 self._catch_up()
-            for key, _ in ready:
+            for key, mask in ready:
                 if key.data is None:
                     self._from_supervisor()
-                else:
+                    continue
+                if mask & selectors.EVENT_WRITE:
+                    with suppress(BlockingIOError):
+                        key.data.push()
+                    self._listen(key.data)
+                if mask & selectors.EVENT_READ:
                     self._from_line(key.data)
+            self._tell_text()
             if self._due is not None and (time.monotonic() >= self._due or len(self._events) >= self._batch_size):
                 self._flush()
         return 0 if self._flush() else 1
+
+    def _timeout(self) -> float | None:
+        """Seconds until there is something to do, whatever comes."""
+        due = [] if self._due is None else [self._due]
+        if self._running and any(line.watched for line in self._lines):
+            due.append(self._told_at + TELL_EVERY)
+        return max(min(due) - time.monotonic(), 0) if due else None
+
+    def _listen(self, line: Line) -> None:
+        """Wait for what `line` says, and where something waits to be sent, for its room."""
+        if line in self._lines:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.waiting else 0)
+            self._selector.modify(line.sock, wanted, line)
+
+    def _tell(self, line: Line, parts: list[bytes]) -> None:
+        line.tell(parts)
+        self._listen(line)
 
     def _catch_up(self) -> None:
         """Index some of what was recorded before there was an index. Where that fails, the next start tries again."""
@@ -172,27 +244,64 @@ class Recorder:
         self._due, self._flushed_at = None, time.monotonic()
         events, self._events = self._events, []
         acks, self._acks = self._acks, []
+        batches: list[Batch] = []
+        noted = events
         while events:
             try:
-                self._store.apply(events)
+                batches.append(self._store.apply(events))
                 self._resumed()
                 break
             except (DatabaseError, OSError) as error:
                 if not self.pause(error):
                     return False
             except Exception:
-                events = self._without_poison(events)
+                events = self._without_poison(events, batches)
         by_line: dict[Line, list[bytes]] = {}
         for line, number in acks:
             by_line.setdefault(line, []).append(HEADER.pack(0, ACK, number, 0))
         for line, parts in by_line.items():
-            with suppress(OSError):
-                line.sock.setblocking(True)
-                line.sock.sendall(b"".join(parts))
-                line.sock.setblocking(False)
+            line.tell(parts, must=True)
+        self._follow(noted)
+        self._tell_changes(batches)
         return True
 
-    def _without_poison(self, events: list[Event]) -> list[Event]:
+    def _follow(self, events: list[Event]) -> None:
+        """Note which exchanges are under way. What was heard of them has been stored."""
+        for event in events:
+            request_id = event.live.begin.request_id
+            if event.what == OPENED and (row := self._store.running(request_id)) is not None:
+                self._running[request_id] = Running(event.live, row.session.session_id)
+            elif event.what == ENDED:
+                self._running.pop(request_id, None)
+
+    def _tell_changes(self, batches: list[Batch]) -> None:
+        """Tell every web process what has been stored."""
+        changes = [news.encode(change) for batch in batches for change in news.changes_of(batch)]
+        frames = [HEADER.pack(len(change), CHANGE, 0, 0) + change for change in changes]
+        for line in self._lines if frames else ():
+            self._tell(line, frames)
+
+    def _tell_text(self) -> None:
+        """Tell what has come of the answers that somebody watches, as far as it has not been told."""
+        now = time.monotonic()
+        if not self._running or now < self._told_at + TELL_EVERY:
+            return
+        self._told_at = now
+        # One line as a rule; where a web process was just replaced, two.
+        watched = {session_id: who for line in self._lines for session_id, who in line.watched.items()}
+        for request_id, running in self._running.items():
+            who = watched.get(running.session_id, "")
+            if who != running.watchers:
+                running.watchers = who
+                running.cursor.restart()
+            pieces = running.live.told(running.cursor) if who else []
+            if pieces:
+                text = news.encode(news.Partial(running.session_id, request_id, pieces))
+                for line in self._lines:
+                    if running.session_id in line.watched:
+                        self._tell(line, [HEADER.pack(len(text), PARTIAL, 0, 0) + text])
+
+    def _without_poison(self, events: list[Event], batches: list[Batch]) -> list[Event]:
         """Apply events one exchange at a time; one that cannot be digested is left out, and said so."""
         by_exchange: dict[str, list[Event]] = {}
         for event in events:
@@ -200,7 +309,7 @@ class Recorder:
         left: list[Event] = []
         for request_id, own in by_exchange.items():
             try:
-                self._store.apply(own)
+                batches.append(self._store.apply(own))
             except (DatabaseError, OSError):
                 left += own
             except Exception:
@@ -208,7 +317,7 @@ class Recorder:
                 for event in own:
                     event.live.strip()
                 with suppress(Exception):
-                    self._store.apply(own)
+                    batches.append(self._store.apply(own))
         return left
 
     def pause(self, error: Exception) -> bool:
@@ -237,6 +346,9 @@ def run(control: socket.socket, first: bool = True) -> int:
         signal.signal(number, signal.SIG_IGN)  # the supervisor says when it is over
     with suppress(OSError):
         os.nice(5)  # streams come first
+    # Most of what is made here is gone in a moment: looking for cycles rarely takes a sixth off each exchange.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     config = settings.LUNAROUTE
     recording = config.session_recording
     identity = f"{socket.gethostname()}:{config.home}"

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 
+from sessions import bulk
 from sessions.clients import client_of
 from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
 from sessions.digest import Live
@@ -30,7 +31,8 @@ def time_of(microseconds: int) -> datetime:
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:
     """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
     begin = live.begin
-    return Exchange(
+    return bulk.make(
+        Exchange,
         recorder=identity,
         request_id=begin.request_id,
         kind=live.kind,
@@ -49,6 +51,7 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         user_agent=header(begin.headers, "user-agent")[:512] if keep_user_agent else "",
         metadata={**metadata_of(begin.headers), **begin.metadata},
         request_headers=kept_headers(begin.headers, keep_user_agent),
+        response_headers=[],
         started_at=time_of(begin.started_us),
         request_bytes=len(live.request),
         message_count=facts.message_count,

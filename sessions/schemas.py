@@ -6,7 +6,7 @@ from typing import Any
 
 from ninja import Field, Schema
 
-from sessions.models import Exchange, Session, TokenCounts
+from sessions.models import Exchange, Session, TokenCounts, ToolCall
 from sessions.search import Snippet
 
 
@@ -137,6 +137,35 @@ class ExchangeOut(Schema):
         )
 
 
+class ExchangeWhole(ExchangeOut):
+    """An exchange with its heads (credentials left out) and its tool calls."""
+
+    listener: str
+    client: str
+    client_ip: str
+    user_agent: str
+    query: str
+    capture: str
+    attempts: int
+    chunk_count: int
+    streaming_ms: float | None
+    has_refusal: bool
+    response_id: str
+    request_headers: list[tuple[str, str]]
+    response_headers: list[tuple[str, str]]
+    tool_calls: list["ToolCallOut"]
+
+    @classmethod
+    def whole(cls, row: Exchange, messages: list[Any], answer: Any, calls: list["ToolCallOut"]) -> "ExchangeWhole":
+        names = set(cls.model_fields) - set(ExchangeOut.model_fields) - {"tool_calls"}
+        known = ExchangeOut.of(row, messages, answer)
+        return cls(
+            **{name: getattr(known, name) for name in ExchangeOut.model_fields},
+            **{name: getattr(row, name) for name in names},
+            tool_calls=calls,
+        )
+
+
 class ToolCallOut(Schema):
     """A tool call with its result, once it came."""
 
@@ -152,8 +181,39 @@ class ToolCallOut(Schema):
     arguments: str
     result: str | None
 
+    @classmethod
+    def of(cls, call: ToolCall, texts: dict[bytes, str]) -> "ToolCallOut":
+        """`texts` has arguments and results by their keys; `exchange` and `result_exchange` are at hand."""
+        return cls(
+            tool_call_id=call.call_id,
+            name=call.name,
+            request_id=call.exchange.request_id,
+            result_request_id=call.result_exchange.request_id if call.result_exchange else None,
+            started_at=call.started_at,
+            execution_time_ms=call.execution_ms,
+            is_error=call.is_error,
+            input_size_bytes=call.input_bytes,
+            output_size_bytes=call.output_bytes,
+            arguments=texts.get(bytes(call.arguments), ""),
+            result=texts.get(bytes(call.result), "") if call.result_exchange_id else None,
+        )
 
-class NotFound(Schema):
-    """Nothing of that name."""
+
+class Problem(Schema):
+    """Why there is no answer."""
 
     detail: str
+
+
+class ParameterProblem(Schema):
+    """What is wrong with a parameter: ``loc`` ends with its name."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class BadParameters(Schema):
+    """Parameters that are unknown or malformed."""
+
+    detail: list[ParameterProblem]

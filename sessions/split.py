@@ -23,13 +23,19 @@ PARTS = {
 }
 SYSTEM, TOOLS, MESSAGES = 0, 1, 2
 
+# What stands before a member's value.
+_KEY = re.compile(rb'\s*,?\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*')
 # A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
 _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 # A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
-_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("(?:[^"\\]|\\.)*+")\}\]')
-_STRING = re.compile(rb'"content":("(?:[^"\\]|\\.)*+")')
-# Stands for a patch's offset where a message's text was the only block of a list.
+_ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}\]')
+_STRING = re.compile(rb'"content":("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+# Stands for a patch's offset where a message's text was the only block of a list, and for its message where that holds
+# of all whose text follows on the patch's bytes, but for those that are named.
 WRAPPED = -1
+RULE = -1
+# A message's text that begins later has no rule.
+MAX_START = 64
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -45,45 +51,65 @@ class Parts:
     messages: tuple[bytes, ...] = ()
     patches: tuple[tuple[int, int, bytes], ...] = ()  # (message, offset in it, bytes to put back), in order
     is_split: bool = True
+    # The body with `null` for the parts: small, and the same JSON in all else. The body itself where it is not split.
+    head: bytes = b""
 
 
 def split(body: bytes, dialect: str) -> Parts:
     """Take `body` apart. ``join`` of the result gives `body` again, in any case."""
     if dialect in PARTS:
         try:
+            if not body.isascii():
+                body.decode()  # what is not UTF-8 is no JSON
             parts = _split(body, PARTS[dialect])
-            if join(parts) == body:
+            if (parts.messages or parts.system or parts.tools) and join(parts) == body:
                 return parts
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             pass
-    return Parts(template=msgspec.msgpack.encode([body]), is_split=False)
+    return Parts(template=msgspec.msgpack.encode([body]), is_split=False, head=body)
 
 
 def _split(body: bytes, names: tuple[str | None, str, str]) -> Parts:
-    members = _raw_object.decode(body)
-    contents = [bytes(members.get(name, b"")) if name else b"" for name in names]
+    places = _places(body)
+    contents, messages = [b"", b"", b""], []
     holes: list[tuple[int, int, object]] = []  # start, end, hole
-    messages: list[bytes] = []
-    # The longest first: the others may stand inside of it once more.
-    for hole in sorted(range(3), key=lambda h: -len(contents[h])):
-        raw, framing = contents[hole], hole
+    for hole, name in enumerate(names):
+        start, end = places.get(name, (0, 0))
+        raw, framing = body[start:end], hole
         if hole == MESSAGES and raw[:1] == b"[":
             messages, framing = _messages(raw)
         if not raw or raw == b"null" or (hole == MESSAGES and not messages):
-            contents[hole] = b""
             continue
-        start = body.find(raw)
-        while any(start < end and start + len(raw) > begin for begin, end, _ in holes):
-            start = body.index(raw, start + 1)
-        holes.append((start, start + len(raw), framing))
+        contents[hole] = raw
+        holes.append((start, end, framing))
     template: list[object] = []
+    literals: list[bytes] = []
     at = 0
     for start, end, hole in sorted(holes, key=lambda h: h[0]):
-        template += (body[at:start], hole)
+        literals.append(body[at:start])
+        template += (literals[-1], hole)
         at = end
-    template.append(body[at:])
+    literals.append(body[at:])
+    template.append(literals[-1])
     stripped, patches = _strip(messages)
-    return Parts(msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches)
+    return Parts(
+        msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches,
+        head=b"null".join(literals),
+    )  # fmt: skip
+
+
+def _places(body: bytes) -> dict[str, tuple[int, int]]:
+    """Give where each member's value begins and ends; raises ValueError where a name comes twice with other values."""
+    places = {}
+    at = body.find(b"{") + 1
+    for name, value in _raw_object.decode(body).items():
+        key = _KEY.match(body, at)
+        raw = bytes(value)
+        if key is None or not body.startswith(raw, key.end()):
+            raise ValueError("a name comes twice")
+        at = key.end() + len(raw)
+        places[name] = (key.end(), at)
+    return places
 
 
 def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
@@ -105,6 +131,7 @@ def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
 def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int, bytes], ...]]:
     """Give messages the form in which they are stored."""
     stripped, patches = [], []
+    wrapped: set[int] = set()
     for number, message in enumerate(messages):
         if b'"cache_control"' in message:
             removed = 0
@@ -112,27 +139,55 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
                 patches.append((number, mark.start() - removed, mark.group()))
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
-        if b'"content":[{"type":"text"' in message:
-            plain = _ONE_BLOCK.sub(rb'"content":\1', message, count=1)
-            if plain != message and _wrap(plain) == message:
-                message = plain
-                patches.append((number, WRAPPED, b""))
+        plain = unwrapped(message)
+        if plain is not None:
+            message = plain
+            wrapped.add(number)
         stripped.append(message)
-    return tuple(stripped), tuple(patches)
+    return tuple(stripped), (*_wraps(stripped, wrapped), *patches)
+
+
+def unwrapped(message: bytes) -> bytes | None:
+    """Give a message whose text is the only block of a list with its text alone, or None if it is none."""
+    at = message.find(b'"content":[{"type":"text"')
+    block = _ONE_BLOCK.match(message, at) if at >= 0 else None
+    if block is None:
+        return None
+    plain = b"".join((message[: block.start()], b'"content":', block[1], message[block.end() :]))
+    return plain if _wrap(plain) == message else None
 
 
 def _wrap(message: bytes) -> bytes:
-    return _STRING.sub(rb'"content":[{"type":"text","text":\1}]', message, count=1)
+    text = _STRING.search(message)
+    return b"".join(
+        (message[: text.start()], b'"content":[{"type":"text","text":', text[1], b"}]", message[text.end() :])
+    )
+
+
+def _wraps(messages: list[bytes], wrapped: set[int]) -> list[tuple[int, int, bytes]]:
+    """Say which messages are wrapped: what begins alike mostly is or mostly is not, so only exceptions are listed."""
+    if not wrapped:
+        return []
+    alike: dict[bytes, list[int]] = {}
+    for number, message in enumerate(messages):
+        alike.setdefault(_start(message), []).append(number)
+    found = [(number, WRAPPED, b"") for number in alike.pop(b"", ()) if number in wrapped]
+    for start, numbers in alike.items():
+        is_rule = sum(number in wrapped for number in numbers) * 2 > len(numbers)
+        if is_rule:
+            found.append((RULE, WRAPPED, start))
+        found += [(number, WRAPPED, b"") for number in numbers if (number in wrapped) != is_rule]
+    return found
+
+
+def _start(message: bytes) -> bytes:
+    """What stands before a message's text, where that is a string (not one of something inside of it); else nothing."""
+    at = message.find(b'"content":"', 0, MAX_START)
+    return message[:at] if at > 0 else b""
 
 
 def join(parts: Parts) -> bytes:
     """Put a body together again."""
-    messages = list(parts.messages)
-    by_message: dict[int, list[tuple[int, bytes]]] = {}
-    for number, offset, mark in parts.patches:
-        by_message.setdefault(number, []).append((offset, mark))
-    for number, marks in by_message.items():
-        messages[number] = _restore(messages[number], marks)
     out: list[bytes] = []
     for piece in msgspec.msgpack.decode(parts.template):
         if isinstance(piece, bytes):
@@ -143,27 +198,61 @@ def join(parts: Parts) -> bytes:
             out.append(parts.tools)
         else:
             opening, separator, closing = piece
-            out += (opening, separator.join(messages), closing)
+            out += (opening, separator.join(_restored(parts)), closing)
     return b"".join(out)
 
 
-def _restore(message: bytes, marks: list[tuple[int, bytes]]) -> bytes:
-    pieces, at = [], 0
-    if marks[-1][0] == WRAPPED:
-        message = _wrap(message)
-        marks = marks[:-1]
-    for offset, mark in marks:
-        pieces += (message[at:offset], mark)
-        at = offset
-    return b"".join((*pieces, message[at:]))
+def _restored(parts: Parts) -> list[bytes]:
+    """Give the messages as they were sent."""
+    messages = list(parts.messages)
+    rules = {text for number, offset, text in parts.patches if number == RULE}
+    exceptions = {number for number, offset, _ in parts.patches if offset == WRAPPED and number != RULE}
+    numbers = range(len(messages)) if rules else exceptions
+    for number in numbers:
+        is_rule = bool(rules) and _start(messages[number]) in rules
+        if is_rule != (number in exceptions):
+            messages[number] = _wrap(messages[number])
+    marks: dict[int, list[tuple[int, bytes]]] = {}
+    for number, offset, mark in parts.patches:
+        if offset != WRAPPED:
+            marks.setdefault(number, []).append((offset, mark))
+    for number, own in marks.items():
+        message, pieces, at = messages[number], [], 0
+        for offset, mark in own:
+            pieces += (message[at:offset], mark)
+            at = offset
+        messages[number] = b"".join((*pieces, message[at:]))
+    return messages
 
 
-def chain(messages: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
-    """Give the key of each message's blob, and of its place: H(key of the place before ‖ key of the blob)."""
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Messages with the key of each one's blob, and of its place: H(key of the place before ‖ key of the blob)."""
+
+    messages: tuple[bytes, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    nodes: tuple[bytes, ...] = ()
+
+
+def place_after(place: bytes, message: bytes) -> tuple[bytes, bytes]:
+    """Give the key of a message's blob, and of its place after `place` (empty for the first)."""
+    blob = blake2b(message, digest_size=16).digest()
+    return blob, blake2b(place + blob, digest_size=16).digest()
+
+
+def chain(messages: tuple[bytes, ...], before: Chain | None = None) -> Chain:
+    """Give the keys of `messages`. What begins as in `before` is compared with it, which takes less than hashing."""
     blobs, nodes, node = [], [], b""
-    for message in messages:
-        blob = blake2b(message, digest_size=16).digest()
-        node = blake2b(node + blob, digest_size=16).digest()
+    if before is not None:
+        known = 0
+        for mine, other in zip(messages, before.messages, strict=False):
+            if mine != other:
+                break
+            known += 1
+        blobs, nodes = list(before.blobs[:known]), list(before.nodes[:known])
+        node = nodes[-1] if nodes else b""
+    for message in messages[len(nodes) :]:
+        blob, node = place_after(node, message)
         blobs.append(blob)
         nodes.append(node)
-    return blobs, nodes
+    return Chain(messages, tuple(blobs), tuple(nodes))

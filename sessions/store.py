@@ -2,28 +2,48 @@
 
 import logging
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from sessions import bulk, content, lines, rows, search
+from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
+from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
-from sessions.models import Exchange, Node, Session, ToolCall
-from sessions.split import Parts, chain, split
+from sessions.models import Exchange, Session, ToolCall
+from sessions.requests import RequestReader, Told, words
+from sessions.split import Chain, Parts, chain, split
 
 logger = logging.getLogger("lunaroute.recorder")
 
 # Sessions whose state is at hand, answers that another request may continue, exchanges that a resend may bring again.
 MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
+# Conversations whose last request is at hand, and the longest that is, bytes: what a request repeats is then compared
+# instead of hashed.
+MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
+# Results of a session that came before the answer that asked for them had ended.
+MAX_EARLY = 100
 TITLE_LENGTH = 120
+# Characters of a person's words that lines repeat while the model works on them.
+SHORT = 80
+NODE_COLUMNS = ("key", "parent", "blob", "depth")
+# What other recorders may have added to a session since it was read.
+SHARED_FIELDS = (
+    *rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens", "duration_ms",
+    "provider_time_ms", "proxy_overhead_ms", "completed_at",
+)  # fmt: skip
 RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
+
+
+class SessionGone(Exception):
+    """A session that was at hand has been deleted."""
 
 
 @dataclass(slots=True)
@@ -34,8 +54,30 @@ class SessionState:
     nodes: set[bytes] = field(default_factory=set)  # places of its conversations
     leaves: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
+    arguments: dict[str, bytes] = field(default_factory=dict)  # theirs, as far as at hand
+    early: dict[str, "Result"] = field(default_factory=dict)  # results without a call, by call id
+    told: dict[bytes, Told] = field(default_factory=dict)  # place → what its conversation told up to there
+    latest: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # part → its latest bytes and their key
+    said: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # message → the answer that said it, see lines.New
+    headers: list[tuple[str, str]] | None = None  # of the latest request
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
+
+    def key_of(self, part: str, data: bytes) -> bytes:
+        """The key of a part's bytes. That they are the same as last time is seen faster than hashed."""
+        before = self.latest.get(part)
+        if before is None or before[0] != data:
+            before = self.latest[part] = (data, content.key_of(data))
+        return before[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's result: what it says, the exchange that brought it, the key of the message that it stands in."""
+
+    said: ToolResult
+    row: Exchange
+    message: bytes
 
 
 @dataclass(slots=True)
@@ -44,13 +86,14 @@ class Batch:
 
     sessions: dict[str, SessionState] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
-    nodes: dict[bytes, Node] = field(default_factory=dict)
+    nodes: dict[bytes, tuple[bytes, bytes, bytes, int]] = field(default_factory=dict)  # key, parent, blob, depth
     created: dict[str, Exchange] = field(default_factory=dict)
     changed: dict[str, Exchange] = field(default_factory=dict)
     ended: list[tuple[Exchange, int]] = field(default_factory=list)  # with their number of tool calls
     parents: list[tuple[Exchange, Exchange]] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     results: list[tuple[ToolCall, Exchange]] = field(default_factory=list)
+    places: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # of results' texts, see content.put_results
     lines: dict[Path, list[bytes]] = field(default_factory=dict)
     said: list[search.Said] = field(default_factory=list)
 
@@ -72,6 +115,8 @@ class Store:
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
+        self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
+        self._reader = RequestReader()
         self._index = search.Indexer()
 
     # -- what a recorder before this one left ---------------------------------------------------------------
@@ -95,8 +140,16 @@ class Store:
 
     # -- a batch --------------------------------------------------------------------------------------------
 
-    def apply(self, events: list[Event]) -> None:
-        """Record `events`. Raises what database or disk say, and has then recorded nothing of them."""
+    def apply(self, events: list[Event]) -> Batch:
+        """Record `events`; gives what that came to. Raises what database or disk say, and has then recorded nothing of them."""
+        prices.refresh()
+        try:
+            return self._apply_all(events)
+        except (SessionGone, IntegrityError):
+            # What was at hand has been deleted meanwhile; now nothing is, and all is read again.
+            return self._apply_all(events)
+
+    def _apply_all(self, events: list[Event]) -> Batch:
         batch = Batch()
         try:
             self._recall(events)
@@ -109,13 +162,23 @@ class Store:
             self._open.clear()
             self._done.clear()
             self._answers.clear()
+            self._chains.clear()
+            self._jsonl.forget()
             self._index.forget()
             raise
+        return batch
+
+    def running(self, request_id: str) -> Exchange | None:
+        """Give the exchange of that id while it has not ended."""
+        return self._open.get(request_id)
 
     def _recall(self, events: list[Event]) -> None:
         """Find exchanges that a recorder before this one had begun, or even ended."""
         unknown = {e.live.begin.request_id for e in events} - self._open.keys() - self._done.keys()
-        for row in Exchange.objects.filter(request_id__in=unknown).select_related("session"):
+        stored = bulk.known("exchanges", "request_id", unknown)
+        if not stored:
+            return
+        for row in Exchange.objects.filter(request_id__in=stored).select_related("session"):
             if row.success is None:
                 self._open[row.request_id] = row
             else:
@@ -148,29 +211,48 @@ class Store:
     # -- a request ------------------------------------------------------------------------------------------
 
     def _opened(self, batch: Batch, live: Live) -> None:
-        facts = _facts_of(live)
-        row = rows.opened_row(live, facts, self._identity, self._keep_user_agent)
-        state = self._state(batch, self._session_id(live, facts), row)
+        parts = split(live.request, live.dialect) if live.request else Parts(template=b"", is_split=False)
+        head = parse_request(live.dialect, live.kind, parts.head)
+        row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
+        state = self._state(batch, self._session_id(live, parts, head), row)
         row.session = state.row
         self._open[row.request_id] = batch.created[row.request_id] = row
         rows.describe_session(state.row, row)
-        self._title(state, row, facts)
-        parts = Parts(template=b"", is_split=False)
-        new_parts: dict[str, bytes] = {}
-        if live.request:
-            parts = split(live.request, live.dialect)
-            new_parts = self._keep_parts(batch, state, row, parts)
-        if facts.previous_response_id:
-            self._set_parent(batch, row, self._answered(facts.previous_response_id))
-        self._find_place(batch, state, row, parts)
+        new_parts = self._keep_parts(batch, state, row, parts)
+        if head.previous_response_id:
+            self._set_parent(batch, row, self._answered(head.previous_response_id))
+        places = self._find_place(batch, state, row, parts)
+        facts = self._read(live, parts, places, state, row)
+        self._title(state, row, facts, parts)
         batch.said += search.said_in_request(row, parts.messages[row.messages_from :], facts.messages)
-        self._add_line(batch, state.row, lines.started(row, live))
+        self._add_line(batch, state.row, lines.started(row, live, self._has_same_headers(state, row)))
         # Results first: they belong to what the session's earlier lines asked for.
-        self._take_results(batch, state, row, facts.tool_results)
-        self._add_line(batch, state.row, lines.request_recorded(row, facts, live, parts, row.messages_from, new_parts))
+        self._take_results(batch, state, row, facts, places.blobs)
+        known, text = row.messages_from, facts.user_text
+        told_before = bool(known) and not words(row.dialect, parts.messages[known:])
+        if told_before and len(text) > SHORT:
+            text = text[: SHORT - 1] + "…"
+        numbers = range(known, len(places.nodes))
+        said = {n: state.said[places.blobs[n]] for n in numbers if places.blobs[n] in state.said}
+        new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said)
+        self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
 
-    def _session_id(self, live: Live, facts: RequestFacts) -> str:
-        found = session_id_of(live.begin.headers, live.request)
+    def _has_same_headers(self, state: SessionState, row: Exchange) -> bool:
+        before = state.headers
+        state.headers = [pair for pair in row.request_headers if pair[0].lower() != "content-length"]
+        return state.headers == before
+
+    def _read(self, live: Live, parts: Parts, places: Chain, state: SessionState, row: Exchange) -> RequestFacts:
+        """Read what is new in a request."""
+        keys = {"system": row.system, "tools": row.tools}
+        facts = self._reader.read(live.dialect, live.kind, parts, row.messages_from, places.nodes, state.told, keys)
+        row.message_count, row.tool_count = facts.message_count, facts.tool_count
+        if places.nodes:
+            state.told[places.nodes[-1]] = Told(facts.user_text, bool(facts.system))
+        return facts
+
+    def _session_id(self, live: Live, parts: Parts, facts: RequestFacts) -> str:
+        found = session_id_of(live.begin.headers, parts.head)
         if not found and facts.previous_response_id:
             earlier = self._answered(facts.previous_response_id)
             found = earlier.session.session_id if earlier else None
@@ -199,45 +281,60 @@ class Store:
             self._states.popitem(last=False)
         return state
 
-    def _title(self, state: SessionState, row: Exchange, facts: RequestFacts) -> None:
+    def _title(self, state: SessionState, row: Exchange, facts: RequestFacts, parts: Parts) -> None:
         """The first words that a person wrote; an agent's own errands (without tools) give way to a request with tools."""
         by_agent = row.tool_count > 0
-        words = " ".join(facts.first_user_text.split())
-        if words and (not state.row.title or (by_agent and not state.titled_by_agent)):
-            state.row.title = words if len(words) <= TITLE_LENGTH else words[: TITLE_LENGTH - 1].rstrip() + "…"
+        if state.row.title and not (by_agent and not state.titled_by_agent):
+            return
+        said = words(row.dialect, parts.messages) if row.messages_from else facts.first_user_text
+        if said := " ".join(said.split()):
+            state.row.title = said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…"
             state.titled_by_agent = by_agent
 
     def _keep_parts(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> dict[str, bytes]:
         """Note a body's parts to be stored. Gives those that the session did not have."""
-        keys = {"template": batch.blob(parts.template)}
-        if parts.system:
-            keys["system"] = batch.blob(parts.system)
-        if parts.tools:
-            keys["tools"] = batch.blob(parts.tools)
-        rows.keep_parts(row, parts, keys)
-        new = {name: getattr(parts, name) for name, key in keys.items() if key not in state.written}
-        state.written.update(keys.values())
+        keys, new = {}, {}
+        for name in ("template", "system", "tools"):
+            if data := getattr(parts, name):
+                key = keys[name] = state.key_of(name, data) if parts.is_split else content.key_of(data)
+                if key not in state.written:
+                    batch.blobs[key] = new[name] = data
+                    if parts.is_split:
+                        state.written.add(key)
+        if keys:
+            rows.keep_parts(row, parts, keys)
         return new
 
-    def _find_place(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> None:
+    def _find_place(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> Chain:
         """Put the messages where they belong among those of the session, and find the exchange that they continue."""
-        blobs, nodes = chain(parts.messages)
+        session_id = state.row.session_id
+        places = chain(parts.messages, self._chains.get(session_id))
+        blobs, nodes = places.blobs, places.nodes
         known = len(nodes)
         while known and nodes[known - 1] not in state.nodes:
             known -= 1
         row.messages_from = known
         for at in range(known, len(nodes)):
             batch.blobs[blobs[at]] = parts.messages[at]
-            parent = nodes[at - 1] if at else b""
-            batch.nodes[nodes[at]] = Node(key=nodes[at], parent=parent, blob=blobs[at], depth=at + 1)
-        state.nodes.update(nodes[known:])
+            batch.nodes[nodes[at]] = (nodes[at], nodes[at - 1] if at else b"", blobs[at], at + 1)
         if not nodes:
-            return
+            return places
+        self._keep_chain(session_id, places, row.request_bytes)
         row.leaf = nodes[-1]
         self._set_parent(
             batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None)
         )
-        state.leaves[row.leaf] = row
+        if row.kind == "model":  # to have its tokens counted, say, does not carry a conversation on
+            state.nodes.update(nodes[known:])
+            state.leaves[row.leaf] = row
+        return places
+
+    def _keep_chain(self, session_id: str, places: Chain, size: int) -> None:
+        self._chains.pop(session_id, None)
+        if size <= MAX_CHAIN_SIZE:
+            self._chains[session_id] = places
+            while len(self._chains) > MAX_CHAINS:
+                self._chains.popitem(last=False)
 
     def _set_parent(self, batch: Batch, row: Exchange, parent: Exchange | None) -> None:
         if parent is None or row.parent_id is not None:
@@ -247,23 +344,38 @@ class Store:
         else:
             row.parent_id = parent.pk
 
-    def _take_results(self, batch: Batch, state: SessionState, row: Exchange, results: tuple[ToolResult, ...]) -> None:
-        if not state.pending:
+    def _take_results(
+        self, batch: Batch, state: SessionState, row: Exchange, facts: RequestFacts, blobs: Sequence[bytes]
+    ) -> None:
+        if not facts.tool_results or row.kind != "model":
             return
-        for result in results:
-            call = state.pending.pop(result.id, None)
-            if call is None:
-                continue
-            data = result.text.encode("utf-8", "replace")
+        # Facts are of the request's last messages, all that it has or those that are new.
+        places = blobs[len(blobs) - len(facts.messages) :]
+        messages = {b.id: key for m, key in zip(facts.messages, places, strict=False) for b in m.blocks}
+        for said in facts.tool_results:
+            result = Result(said, row, messages.get(said.id, b""))
+            call = state.pending.pop(said.id, None)
+            if call is not None:
+                self._take_result(batch, state, call, result)
+            elif len(state.early) < MAX_EARLY:
+                state.early[said.id] = result
+
+    def _take_result(self, batch: Batch, state: SessionState, call: ToolCall, result: Result) -> None:
+        row, said = result.row, result.said
+        data = said.text.encode("utf-8", "replace")
+        if result.message and len(data) >= content.WORTH_NAMING:
+            call.result, place = content.result_place(result.message, row.dialect, said.id)
+            batch.places[call.result] = (len(data), place)
+        else:
             call.result = batch.blob(data)
-            call.output_bytes, call.is_error = len(data), result.is_error
-            call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
-            batch.results.append((call, row))
-            arguments = batch.blobs.get(bytes(call.arguments))
-            if arguments is None:
-                arguments = content.get_many([call.arguments]).get(bytes(call.arguments), b"")
-            text = arguments.decode("utf-8", "replace")
-            self._add_line(batch, state.row, lines.tool_call_recorded(call.exchange, call, text, row.started_at))
+        call.output_bytes, call.is_error = len(data), said.is_error
+        call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
+        batch.results.append((call, row))
+        arguments = state.arguments.pop(call.call_id, None)
+        if arguments is None:
+            arguments = content.get_many([call.arguments]).get(bytes(call.arguments), b"")
+        text = arguments.decode("utf-8", "replace")
+        self._add_line(batch, state.row, lines.tool_call_recorded(call.exchange, call, text, row.started_at))
 
     # -- an answer ------------------------------------------------------------------------------------------
 
@@ -278,9 +390,12 @@ class Store:
         if answer := live.answer:
             row.response = batch.blob(answer)
         assembled = lines.answer_json(facts)
-        if assembled:
+        if assembled and not row.response:
             row.answer = batch.blob(assembled)
-        batch.said += search.said_in_answer(row, assembled)
+        batch.said += search.said_in_answer(row, facts.content)
+        if self._write_jsonl and assembled:
+            for number, message in enumerate(saying.messages(row.dialect, loads(assembled))):
+                state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
             self._answers[row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
@@ -294,13 +409,18 @@ class Store:
     def _keep_calls(self, batch: Batch, state: SessionState, row: Exchange, facts: ResponseFacts) -> None:
         for position, call in enumerate(facts.tool_calls):
             data = call.arguments.encode("utf-8", "replace")
-            kept = ToolCall(
-                session=state.row, exchange=row, position=position, call_id=call.id[:255], name=call.name[:255],
+            kept = bulk.make(
+                ToolCall, position=position, call_id=call.id[:255], name=call.name[:255],
                 arguments=batch.blob(data), input_bytes=len(data), started_at=row.completed_at,
             )  # fmt: skip
+            kept.session, kept.exchange = state.row, row
             batch.calls.append(kept)
             if call.id:
-                state.pending[call.id] = kept
+                state.arguments[kept.call_id] = data
+                if found := state.early.pop(call.id, None):
+                    self._take_result(batch, state, kept, found)
+                else:
+                    state.pending[call.id] = kept
 
     def _add_line(self, batch: Batch, session: Session, data: bytes) -> None:
         if self._write_jsonl:
@@ -310,14 +430,18 @@ class Store:
 
     def _write(self, batch: Batch) -> None:
         """Write rows and lines in one transaction."""
-        by_path = {path_of(s.row, self._root): s.row for s in batch.sessions.values()}
+        # An answer's first token may come in a batch that has nothing else of its session.
+        sessions = [*(s.row for s in batch.sessions.values()), *(row.session for row in batch.changed.values())]
+        by_path = {path_of(row, self._root): row for row in sessions}
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
         try:
             with transaction.atomic():
+                content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)
-                bulk.insert(Node, list(batch.nodes.values()), ignore_conflicts=True)
+                content.put_results(batch.places)
+                bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
                 self._index.write(batch.said, [state.row for state in batch.sessions.values()])
@@ -330,24 +454,27 @@ class Store:
     def _write_sessions(self, batch: Batch) -> None:
         """Create sessions, or lock them and take their present sums: other recorders may write the same."""
         states = batch.sessions.values()
-        stored = {s.row.pk: s for s in states if s.row.pk is not None}
-        stored_rows = [s.row for s in stored.values()]
-        for row in Session.objects.select_for_update().filter(pk__in=stored):
-            mine = stored[row.pk].row
-            for name in (*rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens",
-                         "duration_ms", "provider_time_ms", "proxy_overhead_ms", "completed_at"):  # fmt: skip
-                setattr(mine, name, getattr(row, name))
+        stored = {s.row.pk: s.row for s in states if s.row.pk is not None}
+        # SQLite has one writer of sums, but anyone may have deleted a session.
+        fields = SHARED_FIELDS if connection.features.has_select_for_update else ()
+        present = (
+            list(Session.objects.select_for_update().filter(pk__in=stored).values_list("pk", *fields)) if stored else []
+        )
+        if len(present) < len(stored):
+            raise SessionGone
+        for key, *values in present:
+            for name, value in zip(fields, values, strict=True):
+                setattr(stored[key], name, value)
         for row, calls in batch.ended:
             rows.add_to_session(row.session, row, calls)
         Session.objects.bulk_create([state.row for state in states if state.row.pk is None])
-        bulk.update(Session, stored_rows)
+        bulk.update(Session, stored.values())
 
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):
-            row.session_id = row.session.pk
+            row.session = row.session  # takes its key; to set the key alone would forget the object
         bulk.insert(Exchange, list(batch.created.values()))
-        given = Exchange.objects.filter(request_id__in=batch.created).values_list("request_id", "pk")
-        for request_id, key in given:
+        for request_id, key in bulk.keys_of("exchanges", "request_id", batch.created).items():
             batch.created[request_id].pk = key
         bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
@@ -356,27 +483,22 @@ class Store:
 
     def _write_calls(self, batch: Batch) -> None:
         for call in batch.calls:
-            call.session_id, call.exchange_id = call.session.pk, call.exchange.pk
-        ToolCall.objects.bulk_create(batch.calls, batch_size=100)
+            call.session, call.exchange = call.session, call.exchange  # take their keys
         for call, row in batch.results:
-            call.result_exchange_id = row.pk
-        bulk.update(ToolCall, [call for call, _ in batch.results], RESULT_FIELDS)
-
-
-def _facts_of(live: Live) -> RequestFacts:
-    """What the request says; for one that cannot even be parsed, nothing but its kind."""
-    try:
-        return parse_request(live.dialect, live.kind, live.request)
-    except Exception:
-        logger.exception("request %s could not be read: it is recorded as it came", live.begin.request_id)
-        return RequestFacts(kind=live.kind)
+            call.result_exchange = row
+        bulk.insert(ToolCall, batch.calls)
+        new = set(map(id, batch.calls))
+        later = [call for call, _ in batch.results if id(call) not in new]
+        bulk.update(ToolCall, later, RESULT_FIELDS, by=("exchange_id", "position"))
 
 
 def _load(session: Session) -> SessionState:
     """Read what there is of a session."""
     state = SessionState(session)
-    for key, leaf, *parts in session.exchanges.order_by("pk").values_list("pk", "leaf", "system", "tools", "recipe"):
-        if leaf:
+    for key, kind, leaf, *parts in session.exchanges.order_by("pk").values_list(
+        "pk", "kind", "leaf", "system", "tools", "recipe"
+    ):
+        if leaf and kind == "model":
             state.leaves[bytes(leaf)] = Exchange(pk=key)
         state.written.update(bytes(part) for part in parts if part)
     for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
@@ -385,7 +507,8 @@ def _load(session: Session) -> SessionState:
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE places(key, parent) AS ("
-            " SELECT n.key, n.parent FROM nodes n JOIN exchanges e ON e.leaf = n.key WHERE e.session_id = %s"
+            " SELECT n.key, n.parent FROM nodes n JOIN exchanges e ON e.leaf = n.key"
+            " WHERE e.session_id = %s AND e.kind = 'model'"
             " UNION SELECT n.key, n.parent FROM nodes n JOIN places p ON n.key = p.parent"
             ") SELECT key FROM places",
             [session.pk],

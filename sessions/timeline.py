@@ -91,6 +91,31 @@ class Turn:
     thread: Thread | None = None
     cache_lost: int = 0  # tokens that had been cached and were paid for again
 
+    @property
+    def version(self) -> str:
+        """What a live page has of this exchange."""
+        calls = [piece.call for piece in self.answer if piece.call is not None]
+        results = sum(call.row is not None and call.row.result_exchange_id is not None for call in calls)
+        row = self.row
+        return version(self.number, row.success, row.time_to_first_token_ms, results, self.thread, self.cache_lost)
+
+
+def version(
+    number: int,
+    success: bool | None,
+    first_token_ms: float | None,
+    results: int,
+    thread: Thread | None,
+    cache_lost: int,
+) -> str:
+    """Say how far exchange `number` has come: its state, how many of its tool calls have their result, and its place.
+
+    Later exchanges may change its place: which thread is the conversation itself shows as it grows.
+    """
+    step = "ended" if success is not None else "answering" if first_token_ms is not None else "open"
+    place = f"-{thread.kind}-{thread.name}" if thread is not None and thread.name else ""
+    return f"{number}-{step}-{results}{place}" + (f"-{cache_lost}" if cache_lost else "")
+
 
 def turns(session: Session, exchanges: Sequence[Exchange], first_number: int) -> list[Turn]:
     """Read `exchanges` of `session` for display, in a constant number of queries."""
@@ -172,12 +197,13 @@ def image_of(block: Block) -> tuple[str, bytes] | None:
 
 
 def labels(session: Session) -> dict[int, str]:
-    """Give a line for each exchange of a session, by primary key: a person's words, else the tools, else the answer's end."""
-    rows = list(session.exchanges.defer("request_headers", "response_headers"))
+    """Give a line for each exchange of a session, by primary key: a person's words, else the tools, else the answer."""
+    rows = list(session.exchanges.defer("request_headers"))
     names: dict[int, list[str]] = {}
     for key, name in session.tool_calls.order_by("exchange_id", "position").values_list("exchange_id", "name"):
         names.setdefault(key, []).append(name)
     messages = reading.new_messages(rows)
+    spoken = reading.answers([row for row in rows if row.kind == "model" and row.pk not in names])
     found = {}
     for row in rows:
         said = ""
@@ -185,6 +211,9 @@ def labels(session: Session) -> dict[int, str]:
             message = parse_message(row.dialect, raw)
             if message.role == "user":
                 said = next(filter(None, (words(b.text) for b in message.blocks if b.kind == "text")), said)
+        if not said and row.pk in spoken:
+            blocks = blocks_of_answer(row.dialect, spoken[row.pk])
+            said = next((b.text.strip() for b in blocks if b.kind == "text" and b.text.strip()), "")
         beside = f"{row.method} {row.path}" if row.kind != "model" else row.finish_reason
         found[row.pk] = " ".join((said or ", ".join(names.get(row.pk, ())) or beside).split())[:80]
     return found

@@ -4,7 +4,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from sessions.api import api, page_for_browsers
-from sessions.pages import listing, session
+from sessions.pages import figures, listing, session
 
 _api = api.urls[0]
 for _pattern in _api:
@@ -14,12 +14,15 @@ for _pattern in _api:
 urlpatterns = [
     path("", RedirectView.as_view(url="/ui/")),
     path("ui", RedirectView.as_view(url="/ui/")),
-    path("ui/", listing.sessions, name="dashboard"),
+    path("ui/", figures.dashboard, name="dashboard"),
+    path("ui/analytics", figures.analytics, name="analytics"),
+    path("ui/settings", figures.configuration, name="settings"),
     path("ui/sessions", listing.sessions, name="sessions"),
     path("ui/sessions/<str:session_id>", session.session, name="session"),
     path("ui/sessions/<str:session_id>/outline", session.outline, name="outline"),
     path("ui/sessions/<str:session_id>/chart", session.chart, name="chart"),
     path("ui/sessions/<str:session_id>/diff", session.comparison, name="comparison"),
+    path("ui/sessions/<str:session_id>/delete", session.delete, name="delete"),
     path("ui/sessions/<str:session_id>/exchanges/<str:request_id>", session.exchange, name="exchange"),
     re_path(
         r"^ui/images/(?P<key>[0-9a-f]{32})/(?P<dialect>[a-z-]+)/(?P<number>[0-9]{1,4})$",

@@ -1,1 +1,1 @@
-"""What the pages show of the record: pure functions from what was recorded to what a template needs."""
+"""What the pages show of the record: from what was recorded to what a template needs, mostly pure functions."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from sessions.browser.diffs import Line, diff
+from sessions.browser.diffs import Line, common_ends, diff
 from sessions.dialects.facts import Message
 from sessions.dialects.messages import parse_message
 from sessions.dialects.parsing import dumps, items, loads, mapping, text
@@ -197,8 +197,8 @@ def _replaced(old: Sequence, new: Sequence, a: range, b: range) -> list[Change]:
 
 
 def _alike(a: str, b: str) -> bool:
-    """Whether one text may be the other, edited: they begin or end alike, or share most of their lines."""
-    if a == b or a[:40] == b[:40] or a[-40:] == b[-40:]:
+    """Whether one text may be the other, edited: their ends agree for half of the shorter, or most of their lines do."""
+    if sum(common_ends(a, b)) * 2 >= min(len(a), len(b)):
         return True
     x, y = set(a.splitlines()), set(b.splitlines())
     return len(x & y) * 2 > min(len(x), len(y))

@@ -47,13 +47,20 @@ def diff(old: str, new: str, context: int = CONTEXT) -> tuple[Line, ...]:
     return tuple(_fold(list(_lines(a, b)), context))
 
 
-def _lines(a: list[str], b: list[str]) -> Iterator[Line]:
+def common_ends(a: Sequence, b: Sequence) -> tuple[int, int]:
+    """Give how much of two texts, or lists of lines, is the same at their beginnings and at their ends."""
+    shorter = min(len(a), len(b))
     start = 0
-    while start < min(len(a), len(b)) and a[start] == b[start]:
+    while start < shorter and a[start] == b[start]:
         start += 1
     end = 0
-    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
+    while end < shorter - start and a[-1 - end] == b[-1 - end]:
         end += 1
+    return start, end
+
+
+def _lines(a: list[str], b: list[str]) -> Iterator[Line]:
+    start, end = common_ends(a, b)
     yield from (Line(SAME, line) for line in a[:start])
     yield from _changed(a[start : len(a) - end], b[start : len(b) - end])
     yield from (Line(SAME, line) for line in a[len(a) - end :])
@@ -82,12 +89,7 @@ def _replaced(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
 
 
 def _pair(old: str, new: str) -> tuple[Line, Line]:
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-        end += 1
+    start, end = common_ends(old, new)
     if start + end < max(len(old), len(new)) // 3:  # little in common: the whole line changed
         return Line(REMOVED, old), Line(ADDED, new)
     return (

@@ -41,7 +41,8 @@ def _lexer_of_suffix(suffix: str) -> Lexer | None:
 def _coloured(code: str, lexer: Lexer | None) -> str:
     if lexer is None or len(code) > MAX_COLOURED:
         return escape(code)
-    return pygments_highlight(code, lexer, _formatter)
+    coloured = pygments_highlight(code, lexer, _formatter)
+    return coloured if code.endswith("\n") else coloured.removesuffix("\n")
 
 
 def code(text: str, language: str = "", path: str = "") -> SafeString:
@@ -71,7 +72,7 @@ def numbered(text: str, path: str) -> SafeString | None:
 
 
 def _fence(text: str, language: str, _attributes: str) -> str:
-    return f'<pre class="code"><code>{code(text, language)}</code></pre>'
+    return f'<pre class="code" tabindex="0"><code>{code(text, language)}</code></pre>'
 
 
 def _image(self, tokens, index, options, env) -> str:

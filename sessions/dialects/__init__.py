@@ -3,6 +3,8 @@
 A dialect is `anthropic`, `openai-chat`, `openai-responses`, or empty for what is no conversation.
 """
 
+from collections.abc import Sequence
+
 from sessions.dialects.anthropic import AnthropicAnswer
 from sessions.dialects.anthropic import parse_request as _parse_anthropic
 from sessions.dialects.facts import RequestFacts
@@ -10,9 +12,11 @@ from sessions.dialects.openai_chat import ChatAnswer
 from sessions.dialects.openai_chat import parse_request as _parse_chat
 from sessions.dialects.openai_responses import ResponsesAnswer
 from sessions.dialects.openai_responses import parse_request as _parse_responses
-from sessions.dialects.parsing import Answer, OtherAnswer, loads
+from sessions.dialects.parsing import Answer, OtherAnswer, loads, text
 
 _ANSWERS = {"anthropic": AnthropicAnswer, "openai-chat": ChatAnswer, "openai-responses": ResponsesAnswer}
+# The member of a request that holds its messages.
+_MESSAGES = {"anthropic": "messages", "openai-chat": "messages", "openai-responses": "input"}
 _REQUESTS = {"anthropic": _parse_anthropic, "openai-chat": _parse_chat, "openai-responses": _parse_responses}
 
 # What follows the version in a path → (dialect, kind). The longest that fits counts.
@@ -64,8 +68,11 @@ def kind_of(method: str, path: str) -> str:
     return "model" if method == "POST" and _exact(path) else "other"
 
 
-def parse_request(dialect: str, kind: str, body: bytes) -> RequestFacts:
-    """Read a request's body. Never fails: what cannot be understood is said in ``error``."""
+def parse_request(dialect: str, kind: str, body: bytes, messages: Sequence[bytes] | None = None) -> RequestFacts:
+    """Read a request's body, with `messages` (each as JSON) in place of its own if they are given.
+
+    Never fails: what cannot be understood is said in ``error``.
+    """
     if not body:
         return RequestFacts(kind=kind)
     value = loads(body)
@@ -73,8 +80,9 @@ def parse_request(dialect: str, kind: str, body: bytes) -> RequestFacts:
         return RequestFacts(kind=kind, error="the body is no JSON object")
     parse = _REQUESTS.get(dialect)
     if parse is None:
-        model = value.get("model")
-        return RequestFacts(kind=kind, model=model if isinstance(model, str) else "")
+        return RequestFacts(kind=kind, model=text(value.get("model")))
+    if messages is not None:
+        value[_MESSAGES[dialect]] = [loads(message) for message in messages]
     try:
         return parse(value, kind)
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:

@@ -6,7 +6,7 @@ https://docs.anthropic.com/en/api/messages and …/build-with-claude/streaming.
 from typing import Any
 
 from sessions.dialects.facts import Block, Message, RequestFacts, ResponseFacts, ToolCall, ToolResult, Usage
-from sessions.dialects.parsing import Answer, count, dumps, error_text, items, loads, mapping, text
+from sessions.dialects.parsing import Answer, clean, count, dumps, error_text, items, loads, mapping, text
 from sessions.dialects.people import words_of
 
 
@@ -106,6 +106,10 @@ def usage_of(value: Any) -> Usage:
     )
 
 
+# What a delta is called → the kind of its block.
+_DELTAS = {"text": "text", "thinking": "thinking", "partial_json": "tool_call", "signature": ""}
+
+
 class AnthropicAnswer(Answer):
     """An answer of /v1/messages (or count_tokens, or the old /v1/complete)."""
 
@@ -125,6 +129,7 @@ class AnthropicAnswer(Answer):
             index = count(event.get("index"))
             self._blocks[index] = dict(mapping(event.get("content_block")))
             self._deltas[index] = {}
+            self._begin(index)
             if self._blocks[index].get("type") not in (None, "text", "thinking") or any(
                 self._blocks[index].get(name) for name in ("text", "thinking")
             ):
@@ -140,13 +145,29 @@ class AnthropicAnswer(Answer):
         elif kind == "error":
             self.found.error = error_text(event.get("error"))
 
+    def _begin(self, index: int) -> None:
+        """Show a tool's name before its arguments come, and what a block has from the start."""
+        block = self._blocks[index]
+        if text(block.get("type")).endswith("tool_use"):
+            self._parts(index, "partial_json")
+        for name in ("text", "thinking"):
+            if block.get("type") == name and text(block.get(name)):
+                self._parts(index, name).append(text(block.pop(name)))
+
+    def _parts(self, index: int, name: str) -> list[str]:
+        parts = self._deltas.setdefault(index, {})
+        if name not in parts:
+            parts[name] = []
+            if _DELTAS[name]:
+                self.stream(_DELTAS[name], parts[name], text(self._blocks[index].get("name")))
+        return parts[name]
+
     def _delta(self, index: int, delta: dict) -> None:
         self.first_token = True
         self._blocks.setdefault(index, {"type": "text"})
-        parts = self._deltas.setdefault(index, {})
-        for name in ("text", "thinking", "partial_json", "signature"):
+        for name in _DELTAS:
             if isinstance(delta.get(name), str):
-                parts.setdefault(name, []).append(text(delta[name]))
+                self._parts(index, name).append(delta[name])
         if "citation" in delta:
             self._blocks[index].setdefault("citations", [])
             if isinstance(self._blocks[index]["citations"], list):
@@ -166,10 +187,9 @@ class AnthropicAnswer(Answer):
             block, deltas = dict(self._blocks[index]), self._deltas.get(index, {})
             for name in ("text", "thinking", "signature"):
                 if name in deltas:
-                    block[name] = text(block.get(name)) + "".join(deltas[name])
-            if "partial_json" in deltas:
-                written = "".join(deltas["partial_json"])
-                value = loads(written) if written else {}
+                    block[name] = text(block.get(name)) + clean("".join(deltas[name]))
+            if written := clean("".join(deltas.get("partial_json", ()))):
+                value = loads(written)
                 # Broken JSON stays the text that it was.
                 block["input"] = value if isinstance(value, dict | list) else written
             blocks.append(block)

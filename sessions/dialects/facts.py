@@ -102,6 +102,15 @@ class RequestFacts:
 
 
 @dataclass(slots=True)
+class Stream:
+    """A block of an answer whose text comes in parts: text, thinking, or a tool call with its arguments."""
+
+    kind: str
+    name: str = ""  # of the tool
+    parts: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class ResponseFacts:
     """Facts of an answer, complete or as far as it came."""
 

@@ -119,32 +119,41 @@ class ChatAnswer(Answer):
             self._usage = event["usage"]
         for item in items(event.get("choices")):
             item = mapping(item)
-            choice = self._choices.setdefault(
-                count(item.get("index")), {"texts": {}, "calls": {}, "finish": None, "old": {}}
-            )
+            index = count(item.get("index"))
+            choice = self._choices.setdefault(index, {"texts": {}, "calls": {}, "finish": None, "old": {}})
             if item.get("finish_reason"):
                 choice["finish"] = item["finish_reason"]
                 self.found.complete = True
-            self._delta(choice, mapping(item.get("delta")) or {"content": item.get("text")})
+            self._delta(choice, mapping(item.get("delta")) or {"content": item.get("text")}, is_shown=index == 0)
 
-    def _delta(self, choice: dict, delta: dict) -> None:
+    def _delta(self, choice: dict, delta: dict, is_shown: bool) -> None:
         for name in ("content", "refusal", "reasoning_content", "reasoning"):
             if isinstance(delta.get(name), str) and delta[name]:
-                choice["texts"].setdefault(name, []).append(text(delta[name]))
+                if name not in choice["texts"]:
+                    choice["texts"][name] = []
+                    if is_shown:  # of several answers, the first
+                        self.stream("thinking" if "reasoning" in name else "text", choice["texts"][name])
+                choice["texts"][name].append(text(delta[name]))
                 self.first_token = True
         for position, item in enumerate(items(delta.get("tool_calls"))):
             item = mapping(item)
             index = item["index"] if isinstance(item.get("index"), int) else position
-            call = choice["calls"].setdefault(index, {"id": "", "name": "", "arguments": []})
+            if index not in choice["calls"]:
+                arguments: list[str] = []
+                stream = self.stream("tool_call", arguments)
+                choice["calls"][index] = {"id": "", "name": "", "arguments": arguments, "stream": stream}
+            call = choice["calls"][index]
             function = mapping(item.get("function")) or mapping(item.get("custom"))
             call["id"] = text(item.get("id")) or call["id"]
-            call["name"] = text(function.get("name")) or call["name"]
+            call["name"] = call["stream"].name = text(function.get("name")) or call["name"]
             call["arguments"].append(text(function.get("arguments")) or text(function.get("input")))
             self.first_token = True
         old = mapping(delta.get("function_call"))
         if old:
-            choice["old"].setdefault("name", text(old.get("name")))
-            choice["old"].setdefault("arguments", []).append(text(old.get("arguments")))
+            if not choice["old"]:
+                choice["old"] = {"name": text(old.get("name")), "arguments": []}
+                self.stream("tool_call", choice["old"]["arguments"], choice["old"]["name"])
+            choice["old"]["arguments"].append(text(old.get("arguments")))
             self.first_token = True
 
     def on_body(self, body: dict) -> None:

@@ -133,6 +133,16 @@ def usage_of(value: Any) -> Usage:
     )
 
 
+# What a delta is called → the kind of its block; arguments of tools have many names.
+_DELTAS = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "text",
+    "response.reasoning_summary_text.delta": "thinking",
+    "response.reasoning_text.delta": "thinking",
+    "response.custom_tool_call_input.delta": "tool_call",
+}
+
+
 class ResponsesAnswer(Answer):
     """An answer of /v1/responses."""
 
@@ -155,6 +165,8 @@ class ResponsesAnswer(Answer):
         elif kind == "response.output_item.added" or kind == "response.output_item.done":
             index = count(event.get("output_index"))
             self._items[index] = mapping(event.get("item"))
+            if kind.endswith("added") and text(self._items[index].get("type")).endswith("_call"):
+                self._begin_call(index)
             if kind.endswith("done"):
                 self._texts = {key: parts for key, parts in self._texts.items() if key[0] != index}
                 self.first_token = True
@@ -162,7 +174,28 @@ class ResponsesAnswer(Answer):
             self.first_token = True
             part = count(event.get("content_index")) or count(event.get("summary_index"))
             key = (count(event.get("output_index")), kind, part)
-            self._texts.setdefault(key, []).append(text(event["delta"]))
+            if key not in self._texts:
+                self._texts[key] = []
+                self._begin(key)
+            self._texts[key].append(text(event["delta"]))
+
+    def _begin_call(self, index: int) -> None:
+        """Show a tool's name before its arguments come."""
+        field = (
+            "custom_tool_call_input"
+            if self._items[index].get("type") == "custom_tool_call"
+            else "function_call_arguments"
+        )
+        if self._items[index].get("type") in ("custom_tool_call", "function_call"):
+            key = (index, f"response.{field}.delta", 0)
+            if key not in self._texts:
+                self._texts[key] = []
+                self._begin(key)
+
+    def _begin(self, key: tuple[int, str, int]) -> None:
+        shown = _DELTAS.get(key[1], "tool_call" if "arguments" in key[1] else "")
+        if shown:
+            self.stream(shown, self._texts[key], text(self._items.get(key[0], {}).get("name")))
 
     def on_body(self, body: dict) -> None:
         _fill(self.found, body)
@@ -181,7 +214,7 @@ class ResponsesAnswer(Answer):
         """An item as far as it came: what its deltas said, where it was not done."""
         item = dict(self._items[index])
         parts: dict[str, list[str]] = {}
-        for (_, kind, _), texts in sorted((k, v) for k, v in self._texts.items() if k[0] == index):
+        for (_, kind, _), texts in sorted((k, v) for k, v in self._texts.items() if k[0] == index and any(v)):
             parts.setdefault(kind, []).append("".join(texts))
         for kind, texts in parts.items():
             if kind == "response.output_text.delta":

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from sessions.dialects.facts import Block, ResponseFacts, ToolCall, Usage
+from sessions.dialects.facts import Block, ResponseFacts, Stream, ToolCall, Usage
 from sessions.dialects.sse import SseParser
 
 
@@ -71,11 +71,13 @@ def error_text(error: Any) -> str:
 class Answer:
     """An answer's parser: bytes in, facts out. A dialect says what an event and a JSON body mean.
 
-    ``first_token`` turns True with the first piece of content. Nothing raises, whatever comes.
+    ``first_token`` turns True with the first piece of content. ``streams`` are the blocks whose text comes in parts, in
+    the order in which they began; they only ever grow. Nothing raises, whatever comes.
     """
 
     def __init__(self, content_type: str, status: int) -> None:
         self.first_token = False
+        self.streams: list[Stream] = []
         self.status = status
         self._sse = SseParser() if "text/event-stream" in content_type.lower() else None
         self._body: list[bytes] = []
@@ -116,6 +118,12 @@ class Answer:
             method(*arguments)
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError) as error:
             self.found.error = self.found.error or f"unreadable answer: {type(error).__name__}: {error}"
+
+    def stream(self, kind: str, parts: list[str], name: str = "") -> Stream:
+        """Begin a block whose text comes in `parts`, to which the dialect will append."""
+        stream = Stream(kind, name, parts)
+        self.streams.append(stream)
+        return stream
 
     def on_event(self, event: dict) -> None:
         """Take an event of a stream."""

@@ -1,12 +1,11 @@
 """Server-sent events, sans-io (WHATWG HTML, section 9.2.6): bytes in any chunking give the same events."""
 
-from dataclasses import dataclass
+import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerEvent:
+class ServerEvent(msgspec.Struct, frozen=True):
     """An event's name ("" where it has none) and its data."""
 
     name: str
@@ -38,25 +37,22 @@ class SseParser:
             self._rest.append(data)
             return []
         *lines, rest = data.split(b"\n")
-        lines[0] = b"".join((*self._rest, lines[0]))
+        if self._rest:
+            lines[0] = b"".join((*self._rest, lines[0]))
         self._rest = [rest] if rest else []
-        events: list[ServerEvent] = []
-        for line in lines:
-            self._line(line, events)
-        return events
-
-    def _line(self, line: bytes, events: list[ServerEvent]) -> None:
         if self._at_start:
             self._at_start = False
-            line = line.removeprefix(_BOM)
-        if not line:
-            if self._data:
-                events.append(ServerEvent(self._name.decode("utf-8", "replace"), b"\n".join(self._data)))
-            self._name, self._data = b"", []
-            return
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"data":
-            self._data.append(value)
-        elif field == b"event":
-            self._name = value
+            lines[0] = lines[0].removeprefix(_BOM)
+        events: list[ServerEvent] = []
+        for line in lines:
+            if not line:
+                if self._data:
+                    events.append(ServerEvent(self._name.decode("utf-8", "replace"), b"\n".join(self._data)))
+                self._name, self._data = b"", []
+                continue
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                self._data.append(value.removeprefix(b" "))
+            elif field == b"event":
+                self._name = value.removeprefix(b" ")
+        return events

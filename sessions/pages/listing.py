@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from pydantic import ValidationError
 
-from sessions import queries
+from sessions import queries, search
 from sessions.models import Session
 from sessions.pages import page, wants_fragment
 
@@ -29,6 +29,9 @@ def sessions(request: HttpRequest) -> HttpResponse:
     total = found.count()
     start = (wanted.page - 1) * wanted.page_size
     rows = list(found[start : start + wanted.page_size])
+    snippets = search.snippets(wanted.text_search or "", rows)
+    for row in rows:
+        row.snippets = snippets.get(row.pk, ())
     context = {
         "place": "sessions",
         "sessions": rows,

@@ -1,18 +1,19 @@
 """One session: its exchanges in order, the raw text of each, and what differs between two requests."""
 
-from dataclasses import dataclass
-
+import orjson
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
 
 from sessions import queries, reading, timeline
-from sessions.browser.charts import Use, broken_caches, context_chart
+from sessions.browser.charts import context_chart
 from sessions.browser.compare import compare
 from sessions.browser.rendering import pretty_json
-from sessions.browser.threads import Place, Thread, threads_of
+from sessions.browser.tree import Tree, tree_of, turns_of
 from sessions.content import get_many
+from sessions.deletion import StillRunning, delete_session
 from sessions.dialects.messages import parse_message
 from sessions.models import Exchange, Session
 from sessions.pages import page, wants_fragment
@@ -20,46 +21,6 @@ from sessions.pages import page, wants_fragment
 # Exchanges that come with the page, and with each piece that follows as somebody reads on.
 CHUNK = 20
 FORMATS = ("html", "markdown", "json", "jsonl", "csv")
-COLUMNS = ("pk", "request_id", "parent_id", "kind", "tool_count", "system", "cache_read_tokens",
-           "cache_creation_5m_tokens", "cache_creation_1h_tokens", "input_tokens", "output_tokens", "success")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A session's exchanges without their content: numbers from 1 in the order of their start, and their threads."""
-
-    numbers: dict[int, int]  # by primary key
-    by_request: dict[str, int]  # number by request id
-    threads: tuple[Thread, ...]
-    thread_of: dict[int, Thread]  # by primary key
-    uses: tuple[Use, ...]
-    failed: frozenset[int]  # primary keys
-
-    @property
-    def branches(self) -> list[Thread]:
-        """The threads that are told apart on the page."""
-        return [thread for thread in self.threads if thread.name] if len(self.threads) > 1 else []
-
-
-def tree_of(session: Session) -> Tree:
-    """Read the tree of a session: one narrow query."""
-    rows = list(session.exchanges.order_by("started_at", "pk").values_list(*COLUMNS))
-    places = [Place(pk, parent, kind, tools, bytes(system)) for pk, _, parent, kind, tools, system, *_ in rows]
-    threads = threads_of(places)
-    thread_of = {pk: thread for thread in threads for pk in thread.exchanges}
-    uses = [
-        Use(number, threads.index(thread_of[pk]), read, five + hour, fresh, output)
-        for number, (pk, _, _, kind, _, _, read, five, hour, fresh, output, _) in enumerate(rows, 1)
-        if kind == "model"
-    ]
-    return Tree(
-        {row[0]: number for number, row in enumerate(rows, 1)},
-        {row[1]: number for number, row in enumerate(rows, 1)},
-        tuple(threads),
-        thread_of,
-        tuple(uses),
-        frozenset(row[0] for row in rows if row[-1] is False),
-    )
 
 
 def find(request: HttpRequest, session_id: str) -> Session | None:
@@ -102,7 +63,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
     context = {
         "place": "sessions",
         "session": row,
-        "turns": _turns(row, tree, keys),
+        "turns": turns_of(row, tree, keys),
         "thread": tree.threads[thread - 1] if thread else None,
         "earlier": _address(request, before=start) if start > 1 else "",
         "next": _address(request, turn=end) if end <= len(shown) and not before else "",
@@ -139,17 +100,6 @@ def _address(request: HttpRequest, **changes: int) -> str:
     for name, value in changes.items():
         query[name] = str(value)
     return f"{request.path}?{query.urlencode()}"
-
-
-def _turns(row: Session, tree: Tree, keys: list[int]) -> list[timeline.Turn]:
-    exchanges = list(row.exchanges.filter(pk__in=keys).select_related("parent").order_by("started_at", "pk"))
-    turns = timeline.turns(row, exchanges, 1)
-    broken = broken_caches(tree.uses)
-    for turn in turns:
-        turn.number = tree.numbers[turn.row.pk]
-        turn.thread = tree.thread_of[turn.row.pk]
-        turn.cache_lost = broken.get(turn.number, 0)
-    return turns
 
 
 @page
@@ -190,13 +140,14 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
     """One exchange as it went over the wire."""
     row = _exchange(session_id, request_id)
     sent, received = reading.request_body(row), reading.response_body(row)
+    answer = reading.answers([row])[row.pk]
     context = {
         "place": "sessions",
         "row": row,
         "session": row.session,
         "request_text": _shown(sent),
         "response_text": _shown(received),
-        "answer": _shown(get_many([row.answer]).get(bytes(row.answer))) if row.answer and row.is_streaming else None,
+        "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,
         "siblings": row.session.exchanges.filter(kind="model")
         .order_by("started_at", "pk")
         .values_list("request_id", "started_at"),
@@ -247,3 +198,27 @@ def image(request: HttpRequest, key: str, dialect: str, number: str) -> HttpResp
         raise Http404
     media_type, data = found
     return HttpResponse(data, content_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+@page
+@require_POST
+def delete(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Delete the session, where that is allowed (ui.delete_enabled)."""
+    if not settings.LUNAROUTE.ui.delete_enabled:
+        return _notice(
+            request, 403, "Nothing was deleted", "Deletion is switched off (ui.delete_enabled in the configuration)."
+        )
+    try:
+        found = delete_session(session_id)
+    except StillRunning:
+        return _notice(
+            request,
+            409,
+            "Nothing was deleted",
+            "An exchange of this session is still running. Try again when it has ended.",
+        )
+    return redirect("sessions") if found else _missing(request, session_id)
+
+
+def _notice(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
+    return render(request, "notice.html", {"title": title, "words": words, "place": "sessions"}, status=status)

@@ -63,9 +63,9 @@ def texts_of(*messages: Message) -> Texts:
     return _gathered(pair for message in messages for pair in _spoken(message))
 
 
-def texts_of_answer(dialect: str, raw: bytes) -> Texts:
-    """Give the texts of a stored answer by their kind."""
-    return _gathered(_of_assistant(blocks_of_answer(dialect, loads(raw))))
+def texts_of_answer(dialect: str, answer: Any) -> Texts:
+    """Give the texts of an answer, as the vendor's API gives it without streaming, by their kind."""
+    return _gathered(_of_assistant(blocks_of_answer(dialect, answer)))
 
 
 def _gathered(pairs: Iterable[tuple[Kind, str]]) -> Texts:

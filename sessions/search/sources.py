@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sessions import content, reading
 from sessions.dialects import parse_request
@@ -12,7 +13,8 @@ from sessions.search.documents import Kind, Texts, kind_of, session_of, texts_of
 
 # Rows of exchanges are wide; this is what the texts need.
 _NEEDED = (
-    "request_id", "dialect", "kind", "error", "answer", "leaf", "recipe", "system", "tools", "patches", "capture",
+    "request_id", "dialect", "kind", "error", "answer", "response", "response_headers", "status", "transport", "leaf", "recipe",
+    "system", "tools", "patches", "capture",
 )  # fmt: skip
 
 
@@ -38,10 +40,10 @@ def said_in_request(exchange: Exchange, messages: Sequence[bytes], whole: Sequen
         yield Said(exchange, b"", texts_of(*whole))
 
 
-def said_in_answer(exchange: Exchange, assembled: bytes | None) -> Iterator[Said]:
-    """Give what an exchange's end adds: its answer (as it is stored), and why it failed."""
+def said_in_answer(exchange: Exchange, assembled: Any) -> Iterator[Said]:
+    """Give what an exchange's end adds: its answer (as the vendor's API gives it without streaming), and why it failed."""
     if assembled:
-        yield Said(exchange, content.key_of(assembled), texts_of_answer(exchange.dialect, assembled))
+        yield Said(exchange, bytes(exchange.answer or exchange.response), texts_of_answer(exchange.dialect, assembled))
     if exchange.error:
         yield Said(exchange, b"", {Kind.ERROR: exchange.error})
 
@@ -49,11 +51,11 @@ def said_in_answer(exchange: Exchange, assembled: bytes | None) -> Iterator[Said
 def said_in(exchanges: Sequence[Exchange]) -> Iterator[Said]:
     """Give what recorded exchanges added, in order."""
     messages = reading.new_messages(exchanges)
-    answers = content.get_many(exchange.answer for exchange in exchanges)
+    answers = reading.answers(exchanges)
     for exchange in exchanges:
         yield from said_in_request(exchange, messages[exchange.pk], () if exchange.leaf else _whole(exchange))
         if exchange.success is not None:
-            yield from said_in_answer(exchange, answers.get(bytes(exchange.answer)))
+            yield from said_in_answer(exchange, answers[exchange.pk])
 
 
 def _whole(exchange: Exchange) -> tuple[Message, ...]:
@@ -102,6 +104,6 @@ def _texts(exchange: Exchange, blob: bytes, data: bytes | None) -> Texts:
         return texts_of(*_whole(exchange))
     if data is None:
         return {}
-    if blob == bytes(exchange.answer):
-        return texts_of_answer(exchange.dialect, data)
+    if blob == bytes(exchange.answer or exchange.response):
+        return texts_of_answer(exchange.dialect, reading.answer_of(exchange, data))
     return texts_of_message(exchange.dialect, data)

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.sessions.test_recording import SESSION, converse
@@ -63,8 +64,8 @@ def assert_fits(page: Page) -> None:
 
 
 def test_the_list_shows_sessions_and_opens_one(page):
-    page.goto("/")
-    expect(page).to_have_url("/ui/")
+    page.goto("/sessions")
+    expect(page).to_have_url("/ui/sessions")
     expect(page.locator(".sessions li")).to_have_count(3)
     assert_fits(page)
     page.get_by_role("link", name="turn 0").click()
@@ -84,7 +85,7 @@ def test_a_session_shows_words_calls_and_figures(page):
     expect(call).to_contain_text("file_path: /f0")
     expect(call).to_contain_text("line\nline")
     expect(page.locator("#e2 .said.user")).to_have_count(0)  # its result stands at the call
-    expect(page.locator(".tiles")).to_contain_text("$0.009")
+    expect(page.locator("#figures")).to_contain_text("$0.009")
     assert_fits(page)
 
 
@@ -96,7 +97,7 @@ def test_recorded_text_is_text(page):
 
 
 def test_a_failure_says_why(page):
-    page.goto("/ui/?success=false")
+    page.goto("/ui/sessions?success=false")
     expect(page.locator(".sessions li")).to_have_count(1)
     page.locator(".row").click()
     expect(page.locator(".turn .problem")).to_contain_text("the body is no JSON")
@@ -104,7 +105,7 @@ def test_a_failure_says_why(page):
 
 
 def test_the_keyboard_is_enough(page):
-    page.goto("/ui/")
+    page.goto("/ui/sessions")
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
@@ -115,21 +116,24 @@ def test_the_keyboard_is_enough(page):
     expect(page.locator("dialog")).not_to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("turn")
-    page.keyboard.press("Enter")
-    expect(page).to_have_url("/ui/?text_search=turn&sort=-started")
+    expect(page).to_have_url("/ui/sessions?text_search=turn")
+    page.keyboard.press("Escape")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"/ui/sessions/{SESSION}")
     page.keyboard.press("j")
     page.keyboard.press("o")
     expect(page.locator("#e1 details.call")).to_have_attribute("open", "")
-    page.keyboard.press("g")
-    page.keyboard.press("s")
-    expect(page).to_have_url("/ui/")
+    page.keyboard.press("r")
+    expect(page.locator("h1")).to_contain_text("POST /v1/messages")
+    for key, place in (("s", "sessions"), ("a", "analytics"), ("e", "settings"), ("d", "")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page).to_have_url(f"/ui/{place}")
 
 
 def test_nothing_found_says_what_to_do(page):
-    page.goto("/ui/?text_search=zzz")
+    page.goto("/ui/sessions?text_search=zzz")
     expect(page.locator(".empty")).to_contain_text("Nothing matches")
     assert_fits(page)
 
@@ -157,20 +161,102 @@ def test_the_browser_can_be_switched_off(start):
     assert b"LUNAROUTE_UI_ENABLED" in body
 
 
-def test_a_session_of_a_thousand_exchanges_opens_page_by_page(site, page):
+@pytest.fixture(scope="module")
+def long_session(site):
     with httpx.Client(base_url=site.url, trust_env=False) as client:
-        if not site.rows("select 1 from sessions where session_id = 'long'"):
-            for number in range(250):
-                message = {"role": "user", "content": f"question {number}"}
-                client.post(
-                    "/v1/messages",
-                    content=json.dumps({"model": "m", "messages": [message]}),
-                    headers={"session_id": "long"},
-                )
-        eventually(
-            lambda: site.rows("select requests from sessions where session_id = 'long'") == [(250,)], "the record"
-        )
-    page.goto("/ui/sessions/long")
-    expect(page.locator(".turn")).to_have_count(100)
-    page.get_by_role("link", name="Next").click()
+        for number in range(120):
+            message = {"role": "user", "content": f"question {number}"}
+            content = json.dumps({"model": "m", "messages": [message]})
+            client.post("/v1/messages", content=content, headers={"session_id": "long"})
+    eventually(lambda: site.rows("select requests from sessions where session_id = 'long'") == [(120,)], "the record")
+    return "/ui/sessions/long"
+
+
+def test_a_long_session_comes_as_it_is_read(page, long_session):
+    page.goto(long_session)
+    expect(page.locator(".turn")).to_have_count(20)
+    expect(page.locator(".outline a")).to_have_count(120)
+    page.locator("[data-more]").scroll_into_view_if_needed()
+    expect(page.locator("#e21")).to_contain_text("question 20")
+    page.goto(f"{long_session}?turn=101#e101")
     expect(page.locator("#e101")).to_contain_text("question 100")
+    expect(page.locator("#e100")).to_have_count(0)
+    page.get_by_role("link", name="Show earlier exchanges").click()
+    expect(page.locator("#e81")).to_contain_text("question 80")
+    expect(page.locator("#e101")).to_be_attached()
+    assert_fits(page)
+
+
+def test_each_page_fits_and_nobody_is_shut_out(page):
+    for path in ("/ui/", "/ui/sessions", f"/ui/sessions/{SESSION}", "/ui/analytics", "/ui/settings"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert_fits(page)
+        assert_accessible(page)
+
+
+def assert_accessible(page: Page) -> None:
+    """axe finds nothing serious."""
+    found = Axe().run(page)
+    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+    assert not serious, [(v["id"], [node["html"][:200] for node in v["nodes"][:3]]) for v in serious]
+
+
+def test_two_requests_are_compared(page):
+    page.goto(f"/ui/sessions/{SESSION}")
+    page.locator("#e2 [data-diff]").click()
+    expect(page.locator("h1")).to_have_text("What changed from request 1 to 2")
+    expect(page.locator(".change.added")).to_have_count(2)
+    expect(page.locator(".change.added .added").first).to_contain_text("I will use a tool.")
+    assert_fits(page)
+    assert_accessible(page)
+
+
+def test_a_raw_exchange_is_shown_and_comes_byte_for_byte(page, site):
+    page.goto(f"/ui/sessions/{SESSION}")
+    page.locator("#e1 [data-raw]").click()
+    expect(page.locator(".text.code").first).to_contain_text('"max_tokens": 100')
+    expect(page.locator(".text.code").last).to_contain_text("event: message_start")
+    assert_fits(page)
+    assert_accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="The body, byte for byte").first.click()
+    body = json.loads(download.value.path().read_bytes())
+    assert body["messages"][0]["content"].startswith("turn 0")
+
+
+def test_edits_are_shown_as_diffs_and_markdown_as_text_with_form(page, site):
+    edit = {"file_path": "/src/app.py", "old_string": "timeout = 10", "new_string": "timeout = 25"}
+    text = "# Plan\n\n- **first** <img src=x onerror=alert(1)>\n\n```python\ndef f(): ...\n```"
+    messages = [
+        {"role": "user", "content": "change it"},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": text}, {"type": "tool_use", "id": "t", "name": "Edit", "input": edit}],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+    ]
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        client.post("/v1/messages", json={"model": "m", "messages": messages}, headers={"session_id": "edits"})
+    eventually(lambda: site.rows("select 1 from sessions where session_id = 'edits' and requests > 0"), "the record")
+    page.goto("/ui/sessions/edits")
+    expect(page.locator(".md h1")).to_have_text("Plan")
+    expect(page.locator(".md strong")).to_have_text("first")
+    expect(page.locator(".md .hl-k")).to_have_text("def")
+    expect(page.locator(".md img")).to_have_count(0)
+    expect(page.locator(".diff .removed b")).to_have_text("10")
+    expect(page.locator(".diff .added b")).to_have_text("25")
+    assert_fits(page)
+
+
+def test_images_are_shown_from_this_machine(page, site):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": pixel}}
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        messages = [{"role": "user", "content": [{"type": "text", "text": "look"}, image]}]
+        client.post("/v1/messages", json={"model": "m", "messages": messages}, headers={"session_id": "images"})
+    eventually(lambda: site.rows("select 1 from sessions where session_id = 'images' and requests > 0"), "the record")
+    page.goto("/ui/sessions/images")
+    shown = page.locator("img.shot")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.naturalWidth") == 1

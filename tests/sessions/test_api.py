@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
+from pydantic import SecretStr
 
+from lunaroute_site.config_schema import Routing, Rule
 from sessions.models import Exchange, Session, ToolCall
 from sessions.search import Backfill
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("database")
 NOW = datetime.now(UTC)
 
 
@@ -116,6 +118,86 @@ def test_an_unknown_cost_is_null_and_errors_are_said(sessions):
     assert answer[2]["error"] == "overloaded"
     assert answer[1]["tools"] == [{"name": "Read", "calls": 1, "avg_ms": 5.0, "errors": 0}]
     assert answer[3]["metadata"] == {"project": "myapp", "tags": []}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sessions/s0?x=1",
+        "/sessions/s0/tools?x=1",
+        "/sessions/s0/exchanges/r0?x=1",
+        "/sessions/s0/exchanges/r0/raw?part=request&x=1",
+        "/sessions/s0/export?x=1",
+        "/api/providers?x=1",
+        "/api/rules?x=1",
+        "/api/stats/overview?x=1",
+        "/api/stats/hours?days=x",
+        "/api/stats/hours?days=401",
+        "/api/stats/costs?days=1&since=2026-01-01",
+        "/api/stats/costs?since=0001-01-01T00:00:00%2B14:00",
+        "/api/stats/costs?since=2026-01-02&until=2026-01-01",
+        "/api/stats/tools?model=a%00",
+        "/sessions?until=9999-12-31T23:59:59-14:00",
+        "/sessions?client=%00",
+    ],
+)
+def test_each_address_names_the_parameter_that_is_wrong(sessions, path):
+    answer = Client().get(path)
+    assert answer.status_code == 422, answer.content
+    assert answer.json()["detail"][0]["loc"][-1] in path
+
+
+@pytest.mark.parametrize(
+    "path", ["/sessions/%00", "/sessions/s0/exchanges/%00", "/sessions/" + "a" * 3000, "/sessions/%ff%fe"]
+)
+def test_what_cannot_be_an_id_is_a_404(sessions, path):
+    assert Client().get(path).status_code == 404
+
+
+def test_one_exchange_whole(sessions):
+    found = Client().get("/sessions/s1/exchanges/r1").json()
+    assert (found["request_id"], found["finish_reason"], found["request_headers"]) == ("r1", "end_turn", [])
+    assert [call["name"] for call in found["tool_calls"]] == ["Read"]
+    assert Client().get("/sessions/s1/exchanges/r2").status_code == 404
+
+
+def test_statistics_answer_for_a_span(sessions):
+    Exchange.objects.update(model_used="claude", total_tokens=5, cost_usd=0.5)
+    get = lambda name, query="": Client().get(f"/api/stats/{name}{query}").json()  # noqa: E731
+    assert get("overview")["sums"]["requests"] == 5
+    assert get("overview", "?model=gpt")["sums"]["cost_usd"] is None
+    assert get("tokens")["by_model"][0]["name"] == "claude"
+    assert get("tools")[0]["name"] == "Read"
+    assert get("costs", "?days=3")["cost_usd"] == 2.5
+    assert len(get("costs", "?days=3")["by_day"]) == 3
+    assert get("models")[0]["sums"]["tokens"]["total"] == 25
+    assert len(get("hours")) == 168
+    assert (get("spending", "?days=1")["by"], get("spending")["by"]) == ("hour", "day")
+    assert sum(b["requests"] for b in get("spending", "?days=1")["buckets"]) == 5
+
+
+def test_providers_without_their_keys(sessions, settings):
+    provider = settings.LUNAROUTE.providers["anthropic"]
+    with_key = provider.model_copy(
+        update={"api_key": SecretStr("sk-hidden"), "base_url": "https://u:pw@example.com/v1"}
+    )
+    settings.LUNAROUTE = settings.LUNAROUTE.model_copy(update={"providers": {"anthropic": with_key}})
+    answer = Client().get("/api/providers")
+    assert b"sk-hidden" not in answer.content
+    (found,) = answer.json()
+    assert (found["base_url"], found["has_api_key"], found["success_rate"]) == ("https://example.com/v1", True, 1.0)
+
+
+def test_rules_in_the_order_in_which_they_are_asked(settings):
+    rules = (
+        Rule(name="late", primary="openai"),
+        Rule(name="first", priority=5, primary="anthropic", model_pattern="^c"),
+    )
+    settings.LUNAROUTE = settings.LUNAROUTE.model_copy(update={"routing": Routing(rules=rules)})
+    assert [(r["name"], r["model_pattern"]) for r in Client().get("/api/rules").json()] == [
+        ("first", "^c"),
+        ("late", None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 import brotli
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sessions import prices
 from sessions.clients import client_of
 from sessions.decoding import Decoder, Overflow
 from sessions.dialects.facts import Usage
@@ -88,6 +91,29 @@ def test_costs_have_their_cache_prices_and_unknown_models_none():
     assert cost_usd("anthropic", "claude-sonnet-4-5-20250929", usage, at) == pytest.approx(expected)
     assert cost_usd("anthropic", "no-such-model", usage, at) is None
     assert cost_usd("openai", "", usage, at) is None
+
+
+@given(
+    st.builds(
+        Usage,
+        **{
+            name: st.integers(0, 300_000)
+            for name in ("input", "output", "thinking", "cache_read", "cache_creation_5m", "cache_creation_1h")
+        },
+    ),
+    st.sampled_from(
+        [
+            ("anthropic", "claude-sonnet-4-5"),
+            ("anthropic", "claude-opus-4-1"),
+            ("openai", "gpt-5"),
+            ("openai", "gemini-2.5-pro"),
+        ]
+    ),
+)
+def test_costs_are_those_of_the_price_list_in_each_tier(usage, model):
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    listed = prices._calculate(*model, usage, at)
+    assert cost_usd(*model, usage, at) == pytest.approx(float(listed.total_price))
 
 
 DATA = b"The moon is full. " * 4000

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from sessions import content, queries, search
-from sessions.models import Exchange, Node, Session
 from sessions.queries import SessionFilter
 from sessions.split import chain
 from tests.support.databases import default_database
@@ -18,10 +18,15 @@ QUESTION = b'{"role":"user","content":"where is the teapot"}'
 ANSWER = b'{"role":"assistant","content":[{"type":"text","text":"in the kitchen"}]}'
 
 
-def record_as_before(count: int) -> None:
-    """Write sessions as the recorder did when there was no index."""
-    (blob,), (node,) = chain((QUESTION,))
-    (answer,) = content.put_many([QUESTION, ANSWER])[1:]
+def record_as_before(count: int, migration: str = "0001_initial") -> None:
+    """Write sessions as the recorder did when there was no index, with the tables of that migration."""
+    models = MigrationLoader(connection).project_state(("record", migration)).apps
+    Session, Exchange, Node, Blob = (models.get_model("record", n) for n in ("Session", "Exchange", "Node", "Blob"))  # noqa: N806
+    places = chain((QUESTION,))
+    (blob,), (node,) = places.blobs, places.nodes
+    answer = content.key_of(ANSWER)
+    for data in (QUESTION, ANSWER):
+        Blob.objects.create(key=content.key_of(data), size=len(data), codec=0, data=data)
     Node.objects.create(key=node, blob=blob, depth=1)
     for number in range(count):
         now = datetime.now(UTC)
@@ -60,8 +65,9 @@ def test_what_was_recorded_before_the_migration_is_searched_after_it(old):
 
 
 def test_the_migration_can_be_taken_back_and_made_again(old):
+    call_command("migrate", "record", "0002", verbosity=0)
+    record_as_before(1, "0002_search")
     call_command("migrate", "record", verbosity=0)
-    record_as_before(1)
     while search.Backfill().step():
         pass
     call_command("migrate", "record", "0001", verbosity=0)

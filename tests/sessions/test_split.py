@@ -1,6 +1,7 @@
 """A body in parts is the same body again, whatever it is."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -98,5 +99,37 @@ def test_a_message_has_the_same_place_in_each_request_though_cache_marks_wander(
     after = split(request(more), "anthropic")
     assert before.is_split
     assert after.is_split
-    assert chain(after.messages)[1][: len(before.messages)] == chain(before.messages)[1]
+    assert chain(after.messages).nodes[: len(before.messages)] == chain(before.messages).nodes
     assert after.template == before.template
+
+
+@given(st.lists(st.binary(max_size=3), max_size=6), st.lists(st.binary(max_size=3), max_size=6))
+def test_keys_are_the_same_whatever_is_known_of_the_conversation(messages, other):
+    assert chain(tuple(messages), chain(tuple(other))) == chain(tuple(messages))
+
+
+@given(bodies, separators, st.sampled_from(DIALECTS))
+def test_the_head_says_what_the_body_says_but_for_its_parts(body, separators, dialect):
+    data = json.dumps(body, separators=separators).encode()
+    parts = split(data, dialect)
+    cut = {name: None for name in PARTS[dialect] if name in body} if parts.is_split else {}
+    if parts.is_split and not parts.messages:
+        cut.pop(PARTS[dialect][2], None)
+    assert json.dumps(json.loads(parts.head)) == json.dumps(body | cut)
+
+
+def test_what_is_noted_beside_a_body_does_not_grow_with_it():
+    def patches(turns: int) -> tuple:
+        messages = []
+        for turn in range(turns):
+            messages.append({"role": "user", "content": f"question {turn}"})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": f"answer {turn}"}]})
+        return split(request([*messages, {"role": "user", "content": "last"}]), "anthropic").patches
+
+    assert len(patches(100)) == len(patches(3))
+
+
+def test_patches_of_the_first_releases_are_read():
+    body = b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"}]}'
+    parts = split(body, "anthropic")
+    assert join(replace(parts, patches=((0, -1, b""),))) == body

@@ -166,6 +166,45 @@ def test_the_worker_runs_and_is_quiet(start):
     assert "Traceback" not in server.output()
 
 
+def test_stats_prints_sessions_and_their_total(start, tmp_path, upstream):
+    assert run(tmp_path, "stats").returncode == 1
+    server = start()
+    with RawClient(server.port) as client:
+        for name in (b"one", b"two"):
+            client.request(body=b'{"model":"m","messages":[]}', headers=b"session_id: %s\r\n" % name)
+    server.wait_recorded(2)
+    assert server.stop() == 0
+    of_all, of_one, of_none = run(tmp_path, "stats"), run(tmp_path, "stats", "one"), run(tmp_path, "stats", "none")
+    assert of_all.returncode == of_one.returncode == 0
+    assert of_all.stdout.startswith("📊 Session Statistics Summary\n")
+    assert re.findall("^(?:Session|Total).*", of_all.stdout, re.MULTILINE) == [
+        "Session: one",
+        "Session: two",
+        "Total of 2 sessions",
+    ]
+    assert "Session: two" not in of_one.stdout
+    assert (of_none.returncode, of_none.stdout) == (1, "")
+    assert of_none.stderr == "lunaroute-server: there is no session none\n"
+    config = tmp_path / "c.yaml"
+    config.write_text("session_stats_max_sessions: 1\n")
+    assert "Session: one" not in run(tmp_path, "--config", str(config), "stats").stdout
+
+
+def test_reprice_says_what_it_did(start, tmp_path, upstream):
+    server = start()
+    with RawClient(server.port) as client:
+        client.request(body=b'{"model":"mine","messages":[]}')
+    server.wait_recorded(1)
+    done, unknown = run(tmp_path, "reprice"), run(tmp_path, "reprice", "yours")
+    assert done.stdout == "0 exchanges of 0 sessions have a new cost; 1 have no known price.\n"
+    assert (unknown.returncode, unknown.stderr) == (1, "lunaroute-server: there is no exchange of the model yours\n")
+
+
+@pytest.mark.parametrize("arguments", [["stats", "a", "b"], ["serve", "a"], ["stop", "a"]])
+def test_arguments_that_a_command_does_not_take_are_exit_2(tmp_path, arguments):
+    assert run(tmp_path, *arguments).returncode == 2
+
+
 def test_django_commands_work(tmp_path):
     done = run(tmp_path, "check")
     assert done.returncode == 0, done.stderr

@@ -46,6 +46,10 @@ def shell(recorded, tmp_path):
     jq = tmp_path / "jq"
     jq.write_text(JQ.format(python=sys.executable))
     jq.chmod(jq.stat().st_mode | stat.S_IXUSR)
+    # This tree's command, whatever is installed.
+    command = tmp_path / "lunaroute-server"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m lunaroute_site.cli "$@"\n')
+    command.chmod(0o755)
     environ = environment(recorded.home.parent, PATH=f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}")
 
     def run(command: str) -> str:
@@ -60,14 +64,37 @@ def shell(recorded, tmp_path):
 
 
 def test_the_jq_line_of_the_record(shell):
-    (block,) = [b for b in blocks("docs/recording.md", "bash") if "jq" in b]
+    (block,) = [b for b in blocks("docs/recording.md", "bash") if "jq -s" in b]
     assert shell(block).strip() == "7332"
 
 
 def test_the_curl_lines_of_the_record(shell):
-    (block,) = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
+    block = next(b for b in blocks("docs/recording.md", "bash") if "curl" in b)
     for line in block.splitlines():
         assert isinstance(json.loads(shell(line.replace("curl", "curl -sf"))), list)
+
+
+def test_the_import_of_the_record(shell):
+    (block,) = [b for b in blocks("docs/recording.md", "bash") if "import" in b]
+    assert "0 exchanges imported, 6 were there already, 0 skipped" in shell(block)
+
+
+def test_the_export_and_deletion_of_the_record(shell, tmp_path):
+    _, export, deletion = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
+    # jq of the tests gives values, no raw text.
+    export = export.replace("jq -r '.[0].session_id'", "jq '.[0].session_id' | tr -d '\"'")
+    shell(f"cd {tmp_path}\n{export}")
+    (page,) = tmp_path.glob("lunaroute_*.html")
+    assert "</html>" in page.read_text()
+    assert "ui.delete_enabled" in shell(f"id=x\n{deletion}")
+
+
+def test_the_commands_of_the_statistics(shell):
+    stats, api, reprice = blocks("docs/statistics.md", "bash")
+    assert "Session Statistics Summary" in shell(stats)
+    assert "0 exchanges of 0 sessions" in shell(reprice)
+    for line in api.splitlines():
+        assert json.loads(shell(line.replace("curl", "curl -sf")))
 
 
 def test_the_guides_tail_shows_whole_lines(shell):

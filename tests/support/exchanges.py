@@ -9,7 +9,17 @@ from uuid import uuid4
 import msgspec
 
 from proxy.capture import (
-    BEGIN, END, HEADER, MAX_PAYLOAD, REQUEST_BODY, REQUEST_END, RESPONSE_BODY, RESPONSE_HEAD, Begin, End, ResponseHead,
+    BEGIN,
+    END,
+    HEADER,
+    MAX_PAYLOAD,
+    REQUEST_BODY,
+    REQUEST_END,
+    RESPONSE_BODY,
+    RESPONSE_HEAD,
+    Begin,
+    End,
+    ResponseHead,
 )  # fmt: skip
 from sessions.digest import Capture, Event
 

@@ -1,0 +1,115 @@
+"""The commands that read and change the record: stats, reprice, import."""
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+
+def _fail(message: str) -> int:
+    print(f"lunaroute-server: {message}", file=sys.stderr)
+    return 1
+
+
+def _ready(migrate: bool = False) -> str | None:
+    """Set Django up, and with `migrate` the tables. Gives what is wrong with the database, or None."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import DatabaseError
+
+    from sessions.models import Session
+
+    try:
+        if migrate:
+            call_command("migrate", verbosity=0, interactive=False)
+        Session.objects.exists()
+    except DatabaseError as error:
+        where = "the database of DATABASE_URL" if settings.LUNAROUTE.database_url else settings.HOME / "db.sqlite3"
+        return f"{where}: nothing is recorded yet ({' '.join(str(error).split())}); `lunaroute-server migrate` makes the tables"
+    return None
+
+
+def stats(session_id: str | None = None) -> int:
+    """Print the statistics of a session, or of the last ones and their total."""
+    problem = _ready()
+    if problem:
+        return _fail(problem)
+    from django.conf import settings
+
+    from sessions.models import Session
+    from sessions.summary import last_sessions, summary
+
+    if session_id is None:
+        sessions = last_sessions(settings.LUNAROUTE.session_stats_max_sessions)
+    else:
+        sessions = list(Session.objects.filter(session_id=session_id))
+        if not sessions:
+            return _fail(f"there is no session {session_id}")
+    try:
+        for piece in summary(sessions):
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def reprice(model: str | None = None) -> int:
+    """Price exchanges without a known cost, or all of a model, by the prices of now."""
+    problem = _ready()
+    if problem:
+        return _fail(problem)
+    from sessions.models import Exchange
+    from sessions.repricing import reprice as run
+
+    if model is not None and not Exchange.objects.filter(model_used=model).exists():
+        return _fail(f"there is no exchange of the model {model}")
+    done = run(None if model is None else [model])
+    print(
+        f"{done.exchanges} exchanges of {done.sessions} sessions have a new cost; {done.unknown} have no known price."
+    )
+    return 0
+
+
+def import_files(*paths: str) -> int:
+    """Rebuild the record from JSONL files; exit code 1 where anything was skipped."""
+    if not paths:
+        return _fail("import: name the files or directories to import")
+    problem = _ready(migrate=True)
+    if problem:
+        return _fail(problem)
+    from django.conf import settings
+    from django.db import DatabaseError
+
+    from sessions.importing import Importer, files_of
+
+    try:
+        files = files_of(Path(path) for path in paths)
+    except FileNotFoundError as error:
+        return _fail(f"{error}: there is no such file or directory")
+    config = settings.LUNAROUTE
+    types = {name: provider.provider_type for name, provider in config.providers.items()}
+    identity = f"{socket.gethostname()}:{config.home}"
+    importer = Importer(
+        identity, config.session_recording.sessions_dir, types, lambda line: print(f"skipped: {line}", file=sys.stderr)
+    )
+    said = time.monotonic()
+    for number, path in enumerate(files, 1):
+        try:
+            importer.take(path)
+        except DatabaseError as error:
+            return _fail(f"{path}: {' '.join(str(error).split())}")
+        if time.monotonic() - said > 2:
+            said = time.monotonic()
+            print(f"{number} of {len(files)} files, {importer.counts.exchanges} exchanges", flush=True)
+    done = importer.counts
+    print(
+        f"{done.files} files: {done.exchanges} exchanges imported, {done.known} were there already, {done.skipped} skipped;"
+        f" {done.inexact} request bodies are not byte for byte those that were sent."
+    )
+    return 1 if done.skipped else 0

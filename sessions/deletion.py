@@ -1,0 +1,129 @@
+"""Deletes sessions with all that only they used: rows, JSONL files, contents and their places in conversations."""
+
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Model
+
+from sessions import search
+from sessions.content import AT_ONCE, keep_others_out
+from sessions.models import Blob, Exchange, JsonlFile, Node, Session, ToolCall
+
+logger = logging.getLogger("lunaroute.deletion")
+
+# Where contents are named: (model, columns).
+CONTENTS = ((Exchange, ("system", "tools", "recipe", "response", "answer")), (ToolCall, ("arguments", "result")))
+
+
+class StillRunning(Exception):
+    """An exchange of the session has not ended."""
+
+
+def delete_session(session_id: str) -> bool:
+    """Delete a session. False if there is none; raises StillRunning while one of its exchanges runs."""
+    found = list(Session.objects.filter(session_id=session_id).values_list("pk", flat=True))
+    return bool(found) and delete(found) > 0
+
+
+def delete(session_pks: Collection[int]) -> int:
+    """Delete sessions in one transaction, their files after it. Gives how many there were.
+
+    Raises StillRunning, and has then deleted nothing. Costs what the sessions hold, not what the database does.
+    """
+    with transaction.atomic():
+        keep_others_out()
+        locked = list(Session.objects.select_for_update().filter(pk__in=session_pks).values_list("pk", flat=True))
+        if Exchange.objects.filter(session__in=locked, success=None).exists():
+            raise StillRunning
+        blobs = _contents(locked)
+        nodes = _places(locked)
+        paths = list(JsonlFile.objects.filter(session__in=locked).values_list("path", flat=True))
+        search.remove(locked)
+        Session.objects.filter(pk__in=locked).delete()
+        blobs |= _delete_nodes(nodes)
+        _delete_blobs(blobs)
+        transaction.on_commit(lambda: _remove_files(paths))
+    return len(locked)
+
+
+def _parts(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    listed = list(keys)
+    for start in range(0, len(listed), AT_ONCE):
+        yield listed[start : start + AT_ONCE]
+
+
+def _contents(session_pks: Collection[int]) -> set[bytes]:
+    """Contents that rows of the sessions name."""
+    found: set[bytes] = set()
+    for model, columns in CONTENTS:
+        for row in model.objects.filter(session__in=session_pks).values_list(*columns):
+            found.update(bytes(key) for key in row if key)
+    return found
+
+
+def _places(session_pks: Collection[int]) -> dict[bytes, Node]:
+    """Nodes of the sessions' conversations, the deepest first."""
+    leaves = Exchange.objects.filter(session__in=session_pks).values_list("leaf", flat=True).distinct()
+    wanted = {bytes(leaf) for leaf in leaves if leaf}
+    found: dict[bytes, Node] = {}
+    while wanted:
+        parents = set()
+        for part in _parts(wanted):
+            for node in Node.objects.filter(key__in=part):
+                found[bytes(node.key)] = node
+                parents.add(bytes(node.parent))
+        wanted = {key for key in parents if key and key not in found}
+    return dict(sorted(found.items(), key=lambda item: -item[1].depth))
+
+
+def _delete_nodes(nodes: dict[bytes, Node]) -> set[bytes]:
+    """Delete those of `nodes` (the deepest first) that no conversation needs any more. Gives the blobs they named."""
+    needed: set[bytes] = set()
+    for part in _parts(nodes):
+        needed.update(bytes(leaf) for leaf in Exchange.objects.filter(leaf__in=part).values_list("leaf", flat=True))
+        for key, parent in Node.objects.filter(parent__in=part).values_list("key", "parent"):
+            if bytes(key) not in nodes:
+                needed.add(bytes(parent))
+    for key, node in nodes.items():
+        if key in needed:
+            needed.add(bytes(node.parent))
+    unneeded = [key for key in nodes if key not in needed]
+    for part in _parts(unneeded):
+        Node.objects.filter(key__in=part).delete()
+    return {bytes(nodes[key].blob) for key in unneeded}
+
+
+def _delete_blobs(keys: set[bytes]) -> None:
+    """Delete those of `keys` that nothing names any more."""
+    named: tuple[tuple[type[Model], str], ...] = (
+        (Node, "blob"),
+        *((model, column) for model, columns in CONTENTS for column in columns),
+    )
+    for part in _parts(keys):
+        left = set(part)
+        for model, column in named:
+            used = model.objects.filter(**{f"{column}__in": left}).values_list(column, flat=True).distinct()
+            left -= {bytes(key) for key in used}
+        Blob.objects.filter(key__in=left).delete()
+
+
+def _remove_files(paths: Iterable[str]) -> None:
+    for path in paths:
+        # In a transaction, so that no recorder begins the file anew at the same moment.
+        with transaction.atomic():
+            keep_others_out()
+            if JsonlFile.objects.filter(path=path).exists():
+                continue  # a new session of that name has it already, from its first line on
+            for name in (path, f"{path}.zst"):
+                try:
+                    os.unlink(name)
+                except FileNotFoundError:
+                    pass  # recorded by another host, or compressed
+                except OSError as error:
+                    logger.warning("%s: cannot be deleted (%s)", name, error.strerror)
+        with suppress(OSError):
+            Path(path).parent.rmdir()  # the last of its day

@@ -1,0 +1,123 @@
+"""A session's JSONL lines: those of its files, or, where these are not at hand, made again from the rows."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import zstandard
+
+from proxy.capture import Begin
+from sessions import lines, reading
+from sessions.dialects import parse_request, response_parser
+from sessions.dialects.facts import ResponseFacts
+from sessions.digest import Live
+from sessions.export.parts import parts
+from sessions.headers import header
+from sessions.models import Exchange, JsonlFile, Session, ToolCall
+from sessions.split import Parts, chain, split
+
+CHUNK = 1 << 16
+
+
+def jsonl(session: Session) -> Iterator[bytes]:
+    """Give the session's lines.
+
+    Made again, they are in the order of their times and have all fields; headers, texts, and messages that repeat an
+    answer stand in full, where the file's own lines may refer to earlier ones.
+    """
+    files = [_at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
+    if files and all(files):
+        for path, size in filter(None, files):
+            yield from _read(path, size)
+    else:
+        yield from _from_rows(session)
+
+
+def _at_hand(row: JsonlFile) -> tuple[Path, int] | None:
+    for path in (Path(row.path), Path(f"{row.path}.zst")):
+        if path.is_file():
+            return path, row.size
+    return None
+
+
+def _read(path: Path, size: int) -> Iterator[bytes]:
+    """Read what is certain of a file: beyond `size` a recorder may be writing."""
+    with path.open("rb") as file:
+        # A file may be compressed in several frames.
+        source = (
+            file if path.suffix != ".zst" else zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        )
+        while size > 0 and (data := source.read(min(CHUNK, size))):
+            size -= len(data)
+            yield data
+
+
+def _from_rows(session: Session) -> Iterator[bytes]:
+    written: set[bytes] = set()
+    for rows in parts(session):
+        found: list[tuple[datetime, int, bytes]] = []
+        calls = list(
+            session.tool_calls.filter(exchange__in=rows).select_related("result_exchange").order_by("position")
+        )
+        texts = reading.texts(call.arguments for call in calls)
+        for row in rows:
+            row.session = session
+            found += _lines_of(row, [c for c in calls if c.exchange_id == row.pk], texts, written)
+        # At one moment: results first, then the request that brought them.
+        found.sort(key=lambda entry: entry[:2])
+        yield b"".join(line for _, _, line in found)
+
+
+def _lines_of(
+    row: Exchange, calls: list[ToolCall], texts: dict[bytes, str], written: set[bytes]
+) -> list[tuple[datetime, int, bytes]]:
+    """Give (time, rank among lines of that time, line) for each line of an exchange."""
+    body = reading.request_body(row) or b""
+    parts_of = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
+    new_parts = {}
+    for name, column in (("template", "recipe"), ("system", "system"), ("tools", "tools")):
+        key = bytes(getattr(row, column))
+        if key and parts_of.is_split and key not in written:
+            written.add(key)
+            new_parts[name] = getattr(parts_of, name)
+    known = row.messages_from
+    new = lines.New(new_parts, chain(parts_of.messages[:known]).nodes[-1] if known else b"", {})
+    request = parse_request(row.dialect, row.kind, body)
+    found = [
+        (row.started_at, 0, lines.started(row, _live(row, body))),
+        (row.started_at, 2, lines.request_recorded(row, request, body, parts_of, new, request.user_text)),
+    ]
+    if row.time_to_first_token_ms is not None:
+        found.append((row.started_at, 3, lines.stream_started(row)))
+    for call in calls:
+        if call.result_exchange is not None:
+            ended = call.result_exchange.started_at
+            found.append((ended, 1, lines.tool_call_recorded(row, call, texts.get(bytes(call.arguments), ""), ended)))
+    if row.success is None or row.completed_at is None:
+        return found
+    if row.status is not None:
+        facts = _facts(row)
+        answered = lines.response_recorded(row, facts, lines.answer_json(facts))
+        found.append((row.completed_at, 4, answered))
+    found.append((row.completed_at, 5, lines.completed(row, dict(Counter(call.name for call in calls)))))
+    return found
+
+
+def _live(row: Exchange, body: bytes) -> Live:
+    """What lines ask of an exchange on its way: its head and its body."""
+    begin = Begin(
+        row.request_id, row.method, row.path, row.query, [(k, v) for k, v in row.request_headers], row.listener,
+        row.provider, row.listener, row.client_ip, int(row.started_at.timestamp() * 1e6),
+    )  # fmt: skip
+    return Live(begin, row.dialect, row.kind, row.transport, body, row.capture)
+
+
+def _facts(row: Exchange) -> ResponseFacts:
+    """Read the answer once more, as the recorder did."""
+    content_type = header([(k, v) for k, v in row.response_headers], "content-type")
+    if row.transport == "ws":
+        content_type = "text/event-stream"
+    parser = response_parser(row.dialect, content_type, row.status or 0)
+    parser.feed(reading.response_body(row) or b"")
+    return parser.finish()

@@ -1,0 +1,175 @@
+"""Dashboard, analytics and settings: figures over a span of time, and the configuration in force."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from pydantic import BaseModel, SecretStr
+
+from sessions import queries, stats
+from sessions.browser.charts import Bar, bars
+from sessions.models import Exchange, Session
+from sessions.pages import page
+
+SPANS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days", "365": "A year"}
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars with the words at its edges."""
+
+    top: float
+    bars: tuple[Bar, ...]
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An hour of the week: place in the grid, how strong (0 to 1), and the words that say it."""
+
+    x: int
+    y: int
+    strength: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of the configuration with its value, as the file would have it."""
+
+    key: str
+    value: str
+    is_default: bool
+
+
+def _span(request: HttpRequest) -> tuple[str, stats.Span]:
+    """The span that `days` names, with the filters of the address."""
+    days = request.GET.get("days", "7")
+    days = days if days in SPANS else "7"
+    until = datetime.now(UTC)
+    filters = {name: request.GET.get(name) or None for name in ("project", "client", "model")}
+    return days, stats.Span(until - timedelta(days=int(days)), until, **filters)
+
+
+def _spending(buckets: Sequence[stats.Bucket], by_hour: bool) -> tuple[Chart, Chart]:
+    """Charts of cost and of tokens over the buckets."""
+    names = [b.start.strftime("%a %H:%M" if by_hour else "%d %b") for b in buckets]
+    edges = (names[0], names[-1]) if names else ("", "")
+    costs = [
+        (f"{n}: ${b.cost_usd or 0:,.2f}, {b.requests} requests", b.cost_usd or 0.0)
+        for n, b in zip(names, buckets, strict=True)
+    ]
+    tokens = [(f"{n}: {b.tokens:,} tokens", float(b.tokens)) for n, b in zip(names, buckets, strict=True)]
+    return Chart(*bars(costs), *edges), Chart(*bars(tokens), *edges)
+
+
+@page
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """What was spent, what runs, what was used."""
+    days, span = _span(request)
+    found = stats.overview(span)
+    cost, tokens = _spending(stats.spending(span), span.is_by_hour)
+    running = Exchange.objects.filter(success=None).values("session_id")
+    context = {
+        "place": "dashboard",
+        "days": days,
+        "spans": SPANS,
+        "overview": found,
+        "cost": cost,
+        "tokens": tokens,
+        "models": stats.by_model(span)[:SHOWN],
+        "tools": stats.tools(span)[:SHOWN],
+        "projects": [p for p in stats.by_project(span) if p.project][:SHOWN],
+        "running": Session.objects.filter(pk__in=running).order_by("-pk")[:10],
+        "sessions": queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN],
+        "has_sessions": Session.objects.exists(),
+        "address": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "figures/dashboard.html", context)
+
+
+@page
+def analytics(request: HttpRequest) -> HttpResponse:
+    """Who and what used how much, when, and how long it took."""
+    days, span = _span(request)
+    cost, tokens = _spending(stats.costs(span), False)
+    found = stats.overview(span)
+    hours = stats.hours(span)
+    most = max((hour.requests for hour in hours), default=0) or 1
+    context = {
+        "place": "analytics",
+        "days": days,
+        "spans": SPANS,
+        "span": span,
+        "overview": found,
+        "share": found.sums.proxy_overhead_ms / found.sums.provider_time_ms * 100
+        if found.sums.provider_time_ms
+        else None,
+        "cost": cost,
+        "tokens": tokens,
+        "models": stats.by_model(span),
+        "tools": stats.tools(span),
+        "projects": stats.by_project(span),
+        "clients": stats.by_client(span),
+        "cells": [
+            Cell(
+                h.hour * 24,
+                h.weekday * 20,
+                round(h.requests / most, 3),
+                f"{WEEKDAYS[h.weekday]} {h.hour}:00: {h.requests} requests",
+            )
+            for h in hours
+        ],
+        "weekdays": [(name, at * 20 + 14) for at, name in enumerate(WEEKDAYS)],
+        "has_sessions": Session.objects.exists(),
+        "address": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "figures/analytics.html", context)
+
+
+@page
+def configuration(request: HttpRequest) -> HttpResponse:
+    """The configuration in force, secrets masked."""
+    config = settings.LUNAROUTE
+    found = list(_settings(config, ""))
+    context = {
+        "place": "settings",
+        "settings": found,
+        "config": config,
+        "database": settings.DATABASES["default"]["ENGINE"].rsplit(".", 1)[-1],
+    }
+    return render(request, "figures/settings.html", context)
+
+
+def _settings(value: Any, key: str, default: Any = None) -> Iterator[Setting]:
+    """Each key below `value` with what it is set to."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _settings(
+                getattr(value, name), f"{key}.{name}" if key else name, field.get_default(call_default_factory=True)
+            )
+    elif isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _settings(item, f"{key}.{name}")
+    elif isinstance(value, tuple | list) and value and isinstance(value[0], BaseModel):
+        for at, item in enumerate(value):
+            yield from _settings(item, f"{key}.{at}")
+    else:
+        yield Setting(key, _shown(value), value == default)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "set (hidden)" if value.get_secret_value() else "not set"
+    if value is None or value == {} or value == () or value == []:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
