@@ -64,7 +64,7 @@ def fill(sessions: int = SESSIONS, exchanges: int = EXCHANGES) -> float:
     from sessions import bulk, content
     from sessions.models import Exchange, Node, Session
     from sessions.search import Backfill
-    from sessions.split import chain
+    from sessions.split import place_after
 
     start = datetime.now(UTC) - timedelta(days=sessions)
     rows = [
@@ -78,20 +78,19 @@ def fill(sessions: int = SESSIONS, exchanges: int = EXCHANGES) -> float:
         Session.objects.bulk_create(rows)
         blobs: dict[bytes, bytes] = {}
         nodes, made = [], []
-        chains: dict[int, list[bytes]] = {}
+        chains: dict[int, tuple[bytes, int]] = {}  # by session, the last place and how deep it is
         for count, (number, message, answer) in enumerate(_exchanges(sessions, exchanges, random.Random(1))):
-            messages = chains.setdefault(number, [])
-            messages.append(message)
-            keys, places = chain(tuple(messages))
-            blobs[keys[-1]], key = message, content.key_of(answer)
-            blobs[key] = answer
-            parent = places[-2] if len(places) > 1 else b""
-            nodes.append(Node(key=places[-1], parent=parent, blob=keys[-1], depth=len(places)))
+            parent, depth = chains.get(number, (b"", 0))
+            blob, place = place_after(parent, message)
+            key = content.key_of(answer)
+            blobs[blob], blobs[key] = message, answer
+            chains[number] = (place, depth + 1)
+            nodes.append(Node(key=place, parent=parent, blob=blob, depth=depth + 1))
             made.append(
                 Exchange(
                     session_id=rows[number].pk, recorder="bench", request_id=f"bench-{count}", listener="anthropic",
                     provider="anthropic", dialect="anthropic", method="POST", path="/v1/messages", success=True,
-                    started_at=rows[number].started_at, leaf=places[-1], messages_from=len(messages) - 1, answer=key,
+                    started_at=rows[number].started_at, leaf=place, messages_from=depth, answer=key,
                 )
             )  # fmt: skip
         content.put(blobs)

@@ -16,6 +16,10 @@ OVERLAP = 8
 # Characters of one text that are searched.
 MAX_TEXT = 1_000_000
 MAX_COMPOUND = 64
+# Runs whose tokens are kept.
+MAX_RUNS = 30_000
+# From so many characters on, what has no space in it may be encoded data.
+DATA = 256
 
 # Vowel signs and the like are no letters to Python, yet stand within words.
 _SIGNS = (
@@ -42,9 +46,12 @@ class _Runs(dict[str, str]):
         self.joined: dict[str, str] = {}  # runs that have several parts → the compound
 
     def __missing__(self, run: str) -> str:
-        if len(self) > 20_000:
+        if len(self) > MAX_RUNS:
             self.clear()
             self.joined.clear()
+        if run.isascii() and run.isalnum() and run.lower() == run:  # most are
+            self[run] = run
+            return run
         parts = _parts(run)
         if len(parts) > 1:
             compound = "".join(parts)
@@ -72,8 +79,10 @@ _runs = _Runs()
 
 def runs_of(text: str) -> list[str]:
     """Cut text into runs of word characters, without width and accents."""
-    if len(text) > 256:
-        text = _DATA.sub(r"\1", text[:MAX_TEXT])
+    if len(text) >= DATA:
+        text = text[:MAX_TEXT]
+        if max(map(len, text.split()), default=0) >= DATA:
+            text = _DATA.sub(r"\1", text)
     return _RUN_ASCII.findall(text) if text.isascii() else _RUN.findall(_plain(text))
 
 
