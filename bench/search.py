@@ -61,7 +61,7 @@ def fill(sessions: int = SESSIONS, exchanges: int = EXCHANGES) -> float:
     """Write rows as the recorder does, without its parsing, and index them. Gives the seconds that indexing took."""
     from django.db import transaction
 
-    from sessions import bulk, content
+    from sessions import content
     from sessions.models import Exchange, Node, Session
     from sessions.search import Backfill
     from sessions.split import place_after
@@ -94,8 +94,8 @@ def fill(sessions: int = SESSIONS, exchanges: int = EXCHANGES) -> float:
                 )
             )  # fmt: skip
         content.put(blobs)
-        bulk.insert(Node, nodes, ignore_conflicts=True)
-        bulk.insert(Exchange, made)
+        Node.objects.bulk_create(nodes, ignore_conflicts=True)
+        Exchange.objects.bulk_create(made)
     began = time.perf_counter()
     backfill = Backfill()
     while backfill.step():
@@ -152,6 +152,9 @@ def bench_search(rounds: int = 40, sessions: int = SESSIONS, exchanges: int = EX
         call_command("migrate", verbosity=0, interactive=False)
         began = time.perf_counter()
         took = fill(sessions, exchanges)
+        if url:
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE")  # what PostgreSQL does by itself a minute later
         count = sessions * exchanges
         print(
             f"\n{2 * count} messages in {sessions} sessions on {connection.vendor}, made in {time.perf_counter() - began:.0f} s;"

@@ -4,7 +4,7 @@ from django.db import migrations, models
 SQLITE = ["CREATE VIRTUAL TABLE search_index USING fts5(words, compounds, content='', tokenize='ascii')"]
 POSTGRES = [
     "ALTER TABLE search_documents ADD COLUMN vector tsvector",
-    # Rows stay small, so that counting a common word's documents reads few pages.
+    # Long vectors leave their rows, so that counting a common word's documents reads fewer pages.
     "ALTER TABLE search_documents SET (toast_tuple_target = 128)",
     "CREATE INDEX search_index ON search_documents USING gin (vector)",
 ]

@@ -1,10 +1,11 @@
 """The words around a match. Texts are read back from the record; finding the match in them is the same for both databases."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from html import escape
+from itertools import islice
 from unicodedata import normalize
 
 from sessions.content import AT_ONCE
@@ -50,7 +51,6 @@ def snippets(text: str, sessions: Sequence[Session]) -> dict[int, list[Snippet]]
         for term in terms:
             found += index.first_in(index.expression([term]), rest, 2)
     texts = texts_of_documents(_rows(found))
-    patterns = [_pattern(term) for term in terms]
     shown: dict[int, list[Snippet]] = {key: [] for key in keys}
     titles: dict[int, Snippet] = {}
     seen: set[tuple[int, str]] = set()
@@ -59,7 +59,7 @@ def snippets(text: str, sessions: Sequence[Session]) -> dict[int, list[Snippet]]
         whole, request_id = texts.get(key, ("", ""))
         if len(shown[session]) == PER_SESSION or (session, whole) in seen:
             continue
-        parts = cut(whole, patterns)
+        parts = cut(whole, terms)
         if parts and kind is Kind.TITLE:
             titles[session] = Snippet("title", "", parts)
         elif parts:
@@ -79,15 +79,14 @@ def _rows(keys: Sequence[int]) -> list[SearchDocument]:
     ]
 
 
-def cut(text: str, patterns: Iterable[re.Pattern]) -> tuple[tuple[str, bool], ...]:
-    """Give the piece of `text` that has most of what `patterns` find, in parts. Empty where they find nothing."""
+def cut(text: str, terms: Iterable[Term]) -> tuple[tuple[str, bool], ...]:
+    """Give the piece of `text` that has most of `terms`, in parts. Empty where none of them is found."""
     plain = text if text.isascii() else text.translate(_PLAIN)
-    hits: list[tuple[int, int, int]] = []
-    for number, pattern in enumerate(patterns):
-        for count, match in enumerate(pattern.finditer(plain)):
-            if count == MAX_MATCHES:
-                break
-            hits.append((match.start(), match.end(), number))
+    hits = [
+        (match.start(), match.end(), number)
+        for number, term in enumerate(terms)
+        for match in islice(_matches(term, plain), MAX_MATCHES)
+    ]
     if not hits:
         return ()
     hits.sort()
@@ -139,19 +138,39 @@ _PLAIN = _Plain()
 _WORD = re.compile(r"[a-z0-9]")
 
 
-@cache
-def _gap(loose: bool) -> str:
-    return r"[\W_]*" if not loose else "_?"
+def _matches(term: Term, text: str) -> Iterator[re.Match]:
+    """Find a term in a text."""
+    exact, loose = _patterns(term)
+    first = term.tokens[0]
+    if not text.isascii():
+        yield from (loose or exact).finditer(text)
+        return
+    lower = text.lower()
+    # `getusername` may stand there as get_user_name.
+    if loose and "_" in lower and lower.replace("_", "").count(first) > lower.count(first):
+        yield from loose.finditer(text)
+        return
+    # Looking for the letters first is many times as quick as the expression alone.
+    at = lower.find(first)
+    while at >= 0:
+        match = exact.match(text, at)
+        if match:
+            yield match
+        at = lower.find(first, match.end() if match else at + 1)
 
 
-def _pattern(term: Term) -> re.Pattern:
-    """What a term looks like in a text: whole words, or parts of camelCase and snake_case."""
+@lru_cache(256)
+def _patterns(term: Term) -> tuple[re.Pattern, re.Pattern | None]:
+    """What a term looks like in a text: whole words, or parts of camelCase and snake_case. The second, where there is
+    one, takes a single word for any way to write it with `_`."""
     # Casefold makes two letters of some; the text keeps one.
-    phrase = _gap(False).join(re.escape(token) for token in term.tokens).replace("ss", "(?:ss|ß)")
-    ways = [f"(?i:{phrase})"]
-    if len(term.tokens) == 1 and term.tokens[0].isascii() and len(term.tokens[0]) <= 64:
-        ways.append(f"(?i:{_gap(True).join(term.tokens[0])})")  # `getusername` for get_user_name
-    first, last = term.tokens[0][0], term.tokens[-1][-1]
-    begins = r"(?:(?<![^\W_])|(?=[A-Z]))" if _WORD.match(first) else ""
-    ends = r"(?![a-z0-9])" if _WORD.match(last) and not term.is_prefix else ""
-    return re.compile(f"{begins}(?:{'|'.join(ways)}){ends}" + (r"\w*" if term.is_prefix else ""))
+    exact = r"[\W_]*".join(map(re.escape, term.tokens)).replace("ss", "(?:ss|ß)")
+    begins = r"(?:(?<![^\W_])|(?=[A-Z]))" if _WORD.match(term.tokens[0]) else ""
+    ends = r"(?![a-z0-9])" if _WORD.match(term.tokens[-1][-1]) and not term.is_prefix else ""
+    rest = r"\w*" if term.is_prefix else ""
+
+    def compiled(letters: str) -> re.Pattern:
+        return re.compile(f"{begins}(?i:{letters}){ends}{rest}")
+
+    is_single = len(term.tokens) == 1 and term.tokens[0].isascii() and len(term.tokens[0]) <= 64
+    return compiled(exact), compiled(f"{exact}|{'_?'.join(term.tokens[0])}") if is_single else None

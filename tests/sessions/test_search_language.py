@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from sessions.search import snippets
 from sessions.search.language import Term, parse
+from sessions.search.snippets import cut
 from sessions.search.tokens import CHUNK, chunks_of, compound_of, parts_of, runs_of
 
 
@@ -114,23 +115,10 @@ def test_a_cut_is_a_piece_of_the_text_and_marks_something(text, data):
     words = runs_of(text)
     if not words:
         return
-    patterns = [snippets_pattern(term) for term in parse(data.draw(st.sampled_from(words))).terms]
-    parts = cut(text, patterns)
+    parts = cut(text, parse(data.draw(st.sampled_from(words))).terms)
     squeezed = "".join(text.split())
     shown = "".join("".join(part.split()) for part, _ in parts).removeprefix("…").removesuffix("…")
     assert shown in squeezed or "…" in text
-
-
-def cut(text: str, patterns: list):
-    from sessions.search.snippets import cut
-
-    return cut(text, patterns)
-
-
-def snippets_pattern(term: Term):
-    from sessions.search.snippets import _pattern
-
-    return _pattern(term)
 
 
 def test_without_words_there_are_no_snippets():

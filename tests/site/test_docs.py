@@ -69,8 +69,8 @@ def test_the_jq_line_of_the_record(shell):
 
 
 def test_the_curl_lines_of_the_record(shell):
-    block = next(b for b in blocks("docs/recording.md", "bash") if "curl" in b)
-    for line in block.splitlines():
+    lists, searches, *_ = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
+    for line in [*lists.splitlines(), *searches.splitlines()]:
         assert isinstance(json.loads(shell(line.replace("curl", "curl -sf"))), list)
 
 
@@ -80,7 +80,7 @@ def test_the_import_of_the_record(shell):
 
 
 def test_the_export_and_deletion_of_the_record(shell, tmp_path):
-    _, export, deletion = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
+    _, _, export, deletion = [b for b in blocks("docs/recording.md", "bash") if "curl" in b]
     # jq of the tests gives values, no raw text.
     export = export.replace("jq -r '.[0].session_id'", "jq '.[0].session_id' | tr -d '\"'")
     shell(f"cd {tmp_path}\n{export}")
