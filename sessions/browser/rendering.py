@@ -57,18 +57,21 @@ _NUMBERED = re.compile(r"^ *(\d+)(?:→|\t)(.*)$")
 
 
 def numbered(text: str, path: str) -> SafeString | None:
-    """Give a file's lines that a tool has numbered (``   12→code``) with colours and a margin; None where they are none."""
+    """Give a file's lines that a tool has numbered (``   12→code``) with colours and a margin; None where there are none.
+
+    What a client adds behind them stays as it is.
+    """
     lines = text.splitlines()
     found = [_NUMBERED.match(line) for line in lines]
-    while found and found[-1] is None and not lines[len(found) - 1].strip():
-        found.pop()
-    if len(found) < 2 or None in found or len(text) > MAX_COLOURED:
+    count = found.index(None) if None in found else len(found)
+    if count < 2 or len(text) > MAX_COLOURED:
         return None
-    coloured = code("\n".join(match[2] for match in found), path=path).split("\n")
-    if len(coloured) != len(found):
+    coloured = code("\n".join(match[2] for match in found[:count]), path=path).split("\n")
+    if len(coloured) != count:
         return None
-    pairs = zip(found, coloured, strict=True)
-    return mark_safe("\n".join(f'<span class="ln">{match[1]:>5}</span> {line}' for match, line in pairs))
+    pairs = zip(found[:count], coloured, strict=True)
+    shown = [f'<span class="ln">{match[1]:>5}</span> {line}' for match, line in pairs]
+    return mark_safe("\n".join((*shown, *map(escape, lines[count:]))))
 
 
 def _fence(text: str, language: str, _attributes: str) -> str:

@@ -61,6 +61,9 @@ def test_a_read_file_has_its_line_numbers_in_the_margin():
     assert '<span class="ln">    1</span> ' in html
     assert '<span class="hl-k">def</span>' in html
     assert numbered("no numbers\nhere", "x.py") is None
+    html = numbered("1\tdef f():\n2\t    return 1\n\n<system-reminder>\nbe brief\n", "x.py")
+    assert '<span class="hl-k">def</span>' in html
+    assert "&lt;system-reminder&gt;\nbe brief" in html
 
 
 def test_a_long_text_is_cut_between_paragraphs_and_outside_of_code():
