@@ -10,6 +10,7 @@ import psutil
 
 from bench.clients import connect, latencies, percentile, request, stream_delays, throughput
 from bench.ingest import bench_ingest
+from bench.pages import bench_pages
 from bench.servers import lunaroute, nginx, settle
 from bench.storage import bench_storage
 from tests.support.server import free_port
@@ -165,6 +166,9 @@ def main() -> None:
             bench_throughput(ports, seconds, rounds)
     finally:
         streams.terminate()
+    bench_pages(table, line, rounds)
+    if not quick:  # its database takes a while to fill
+        subprocess.run([sys.executable, "-m", "bench.search"], check=True)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,18 @@ def measure(rounds: int) -> dict[str, tuple[int, list[float]]]:
     return found
 
 
+def measure_page(path: str, rounds: int) -> tuple[int, list[float]]:
+    """Give the status of a page, and the milliseconds that each of `rounds` requests takes Django."""
+    from django.test import Client
+
+    client, times, status = Client(headers={"host": "localhost"}), [], 0
+    for _ in range(rounds):
+        began = time.perf_counter()
+        status = client.get(path).status_code
+        times.append((time.perf_counter() - began) * 1e3)
+    return status, times
+
+
 def bench_search(rounds: int = 40, sessions: int = SESSIONS, exchanges: int = EXCHANGES, url: str = "") -> None:
     """Fill a database of its own (SQLite, or PostgreSQL at `url`), and print how long searching it takes."""
     import django
@@ -164,6 +176,10 @@ def bench_search(rounds: int = 40, sessions: int = SESSIONS, exchanges: int = EX
         for name, (found, times) in measure(rounds).items():
             p95 = sorted(times)[max(int(len(times) * 0.95) - 1, 0)]
             print(f"| {name} | {found} | {median(times):.1f} | {p95:.1f} |", flush=True)
+        print("\n| page | status | p50, ms | longest, ms |\n| --- | --- | --- | --- |")
+        for path in ("/ui/", "/ui/sessions", "/ui/analytics"):
+            status, times = measure_page(path, 10)
+            print(f"| {path} | {status} | {median(times):.1f} | {max(times):.1f} |", flush=True)
         connection.close()
 
 

@@ -33,6 +33,8 @@ RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
 # Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
 GATHER, QUIET = 0.005, 0.02
+# Seconds of quiet after which the database's log is folded in.
+TIDY_AFTER = 2.0
 # Seconds between two looks at what is under way, where somebody watches.
 TELL_EVERY = 0.25
 # Bytes that wait for a web process that does not read; what is told beyond that is dropped.
@@ -142,6 +144,7 @@ class Recorder:
         self._told_at = 0.0
         self._due: float | None = None
         self._flushed_at = 0.0
+        self._tidy_at: float | None = None
         self._stopping = False
         self._paused_since: float | None = None
         self._backfill: search.Backfill | None = search.Backfill()
@@ -168,11 +171,20 @@ class Recorder:
             self._tell_text()
             if self._due is not None and (time.monotonic() >= self._due or len(self._events) >= self._batch_size):
                 self._flush()
-        return 0 if self._flush() else 1
+            elif self._tidy_at is not None and time.monotonic() >= self._tidy_at:
+                self._tidy()
+        is_complete = self._flush()
+        self._tidy()
+        return 0 if is_complete else 1
+
+    def _tidy(self) -> None:
+        self._tidy_at = None
+        with suppress(DatabaseError):
+            self._store.fold_log()
 
     def _timeout(self) -> float | None:
         """Seconds until there is something to do, whatever comes."""
-        due = [] if self._due is None else [self._due]
+        due = [at for at in (self._due, self._tidy_at) if at is not None]
         if self._running and any(line.watched for line in self._lines):
             due.append(self._told_at + TELL_EVERY)
         return max(min(due) - time.monotonic(), 0) if due else None
@@ -242,6 +254,7 @@ class Recorder:
     def _flush(self) -> bool:
         """Write what has been collected, however long that takes, and acknowledge it. False if it was given up."""
         self._due, self._flushed_at = None, time.monotonic()
+        self._tidy_at = self._flushed_at + TIDY_AFTER
         events, self._events = self._events, []
         acks, self._acks = self._acks, []
         batches: list[Batch] = []

@@ -168,6 +168,14 @@ class Store:
             raise
         return batch
 
+    def fold_log(self) -> None:
+        """Fold SQLite's log into the database, unless somebody reads from it: it stays as long as it ever was else."""
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 20")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.execute("PRAGMA busy_timeout = 5000")
+
     def running(self, request_id: str) -> Exchange | None:
         """Give the exchange of that id while it has not ended."""
         return self._open.get(request_id)

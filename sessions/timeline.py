@@ -49,8 +49,9 @@ class Text:
         plain = cls.of(value, shown, "code")
         if not language and value[:1] in "{[" and loads(value) is not None:
             language = "json"
-        head = (numbered(plain.head, path) if path else None) or code(plain.head, language, path)
-        rest = (numbered(plain.rest, path) if path else None) or code(plain.rest, language, path)
+        # Only numbered lines are the file's own; all else that came for it is a tool's words.
+        head = (numbered(plain.head, path) if path else None) or code(plain.head, language)
+        rest = (numbered(plain.rest, path) if path else None) or code(plain.rest, language)
         return cls(head, rest, "code", plain.more, plain.cut)
 
 

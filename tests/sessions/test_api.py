@@ -10,7 +10,7 @@ from lunaroute_site.config_schema import Routing, Rule
 from sessions.models import Exchange, Session, ToolCall
 from sessions.search import Backfill
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("both_databases")
 NOW = datetime.now(UTC)
 
 

@@ -305,3 +305,14 @@ def test_user_agents_are_left_out_where_asked(start, tmp_path):
 def test_the_start_of_a_session_names_its_day(recorded):
     started = next(line for line in recorded.lines() if line["type"] == "started")["timestamp"]
     assert datetime.fromisoformat(started.replace("Z", "+00:00")).tzinfo is not None
+
+
+def test_in_quiet_the_databases_log_is_folded_in(start):
+    server = start()
+    converse(server)
+    server.wait_recorded(6)
+    log = server.home / "db.sqlite3-wal"
+    eventually(lambda: not log.exists() or log.stat().st_size == 0, "an empty log")
+    converse(server)
+    assert server.stop() == 0
+    assert not log.exists() or log.stat().st_size == 0

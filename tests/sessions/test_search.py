@@ -17,11 +17,6 @@ from tests.support.exchanges import compact, events
 pytestmark = pytest.mark.usefixtures("both_databases")
 
 
-@pytest.fixture
-def store(both_databases, tmp_path) -> Store:
-    return Store("test", tmp_path, write_jsonl=True, keep_user_agent=True)
-
-
 class Conversation:
     """A session of Anthropic's dialect that sends all of itself with each turn, as clients do."""
 
