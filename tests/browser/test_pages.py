@@ -249,3 +249,57 @@ def test_images_are_shown_from_this_machine(page, site):
     shown = page.locator("img.shot")
     expect(shown).to_be_visible()
     assert shown.evaluate("image => image.naturalWidth") == 1
+
+
+def test_a_session_is_exported_from_its_page(page, site):
+    page.goto(f"/ui/sessions/{SESSION}")
+    page.get_by_text("Export", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="html", exact=True).click()
+    exported = download.value.path().read_text()
+    assert exported.lower().startswith("<!doctype html>")
+    assert "turn 0: use the tool Read" in exported
+
+
+def test_a_match_leads_to_its_place_and_is_marked(page):
+    page.goto("/ui/sessions?text_search=%22turn+2%22")
+    page.locator(".snippet", has_text="turn 2").first.click()
+    expect(page.locator(".turn.selected")).to_contain_text("turn 2")
+    assert page.evaluate("CSS.highlights.get('found').size") > 0
+
+
+def test_the_list_follows_what_is_recorded(browser, start):
+    server = start()
+    page = browser.new_page()
+
+    def ask(session: str) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": f"in {session}"}]}
+        httpx.post(f"{server.url}/v1/messages", json=body, headers={"session_id": session}, trust_env=False)
+
+    ask("known")
+    server.wait_recorded(1)
+    page.goto(f"{server.url}/ui/sessions")
+    requests = page.locator('[data-session="known"] [data-figure="requests"]')
+    expect(requests).to_have_text("1")
+    ask("known")
+    expect(requests).to_have_text("2")
+    ask("new")
+    page.get_by_role("button", name="One session has news: show it").click()
+    expect(page.locator(".sessions li")).to_have_count(2)
+    page.close()
+
+
+def test_a_session_is_deleted_from_its_page_where_that_is_allowed(browser, start, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("ui:\n  delete_enabled: true\n")
+    server = start("--config", str(config))
+    body = {"model": "m", "messages": [{"role": "user", "content": "to be deleted"}]}
+    httpx.post(f"{server.url}/v1/messages", json=body, headers={"session_id": "gone"}, trust_env=False)
+    server.wait_recorded(1)
+    page = browser.new_page()
+    page.goto(f"{server.url}/ui/sessions/gone")
+    page.get_by_text("Delete", exact=True).click()
+    page.get_by_role("button", name="Delete this session").click()
+    expect(page.locator(".empty")).to_contain_text("No session yet")
+    assert server.rows("select count(*) from sessions") == [(0,)]
+    page.close()
