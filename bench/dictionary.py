@@ -1,7 +1,7 @@
 """Trains the dictionary with which the record packs what is small: `python -m bench.dictionary NUMBER`.
 
 What messages, answers, event streams and headers of the three dialects have in common, learnt from made-up
-conversations whose words come from the standard library. The record names dictionaries by number: a better one is a new
+conversations whose words and code are this project's own. The record names dictionaries by number: a better one is a new
 file beside the old ones, which stay.
 """
 
@@ -72,10 +72,10 @@ def openai_streams(texts: list[str]) -> list[bytes]:
 def samples() -> list[bytes]:
     """What there is to learn from."""
     found, texts = [], []
-    standard_library = Path(json.__file__).parent.parent
+    own = DICTIONARIES.parent.parent
     for number in range(40):
         conversation = Conversation(
-            number, 3000, 2500, root=standard_library, packages=("email", "asyncio", "http", "xml")
+            number, 3000, 2500, root=own, packages=("proxy", "sessions", "lunaroute_site", "tests")
         )
         for place, turn in enumerate(conversation.turns(20)):
             found.append(b"".join(turn.events))
