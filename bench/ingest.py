@@ -18,6 +18,8 @@ from tests.support.server import environment
 SESSIONS, TURNS = 40, 36
 # What the proxy holds for a recorder: more is not sent before something is acknowledged.
 IN_FLIGHT = 64 << 20
+# Exchanges after which what the recorder says is read: while nobody reads, it does not read either.
+MAX_UNREAD = 50
 
 
 def prepare(sessions: int = SESSIONS, turns: int = TURNS) -> list[bytes]:
@@ -59,6 +61,8 @@ class Recorder:
         """Hand over an exchange's frames."""
         self.line.sendall(data)
         self._sent += 1
+        if self._sent >= MAX_UNREAD:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until all that was sent is stored."""
