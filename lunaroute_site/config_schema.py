@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from pii.patterns import compiled
 
 # Below these keys `${…}` is filled in for each request and is no variable of the file.
 TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
@@ -34,13 +35,7 @@ def check_template(text: str, notification: bool = False) -> str | None:
 
 
 def _pattern(text: str) -> str:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(text, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-        raise ValueError(f"expected a regular expression (RE2): {reason}") from None
+    compiled(text)
     return text
 
 

@@ -6,11 +6,11 @@ exchange names only the last node of its request, so a turn costs what was new i
 alike share the nodes of that beginning, which also tells which exchange continues which.
 """
 
-import re2
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from pii.patterns import compiled
 from sessions.packing import PackedJSONField
 
 
@@ -244,13 +244,10 @@ class JsonlFile(models.Model):
 
 def check_pattern(text: str) -> None:
     """Refuse what is no regular expression (RE2)."""
-    options = re2.Options()
-    options.log_errors = False
     try:
-        re2.compile(text, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-        raise ValidationError(f"expected a regular expression (RE2): {reason}") from None
+        compiled(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Price(models.DecimalField):

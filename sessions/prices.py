@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import re2
 from django.db import DatabaseError
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
 from genai_prices.types import PriceCalculation, TieredPrices
 
+from pii.patterns import compiled
 from sessions.dialects.facts import Usage
 from sessions.models import ModelPrice
 
@@ -38,15 +38,13 @@ class OwnPrice:
 
     @classmethod
     def of(cls, row: ModelPrice) -> "OwnPrice":
-        """Read a row. Raises re2.error for a pattern that is none."""
-        options = re2.Options()
-        options.log_errors = False
+        """Read a row. Raises ValueError for a pattern that is none."""
         write = row.input if row.cache_write_5m is None else row.cache_write_5m
         prices = (
             row.input, row.output, row.input if row.cache_read is None else row.cache_read, write,
             write if row.cache_write_1h is None else row.cache_write_1h,
         )  # fmt: skip
-        return cls(re2.compile(row.pattern, options), row.provider_type, *(float(price) for price in prices))
+        return cls(compiled(row.pattern), row.provider_type, *(float(price) for price in prices))
 
     def fits(self, provider_type: str, model: str) -> bool:
         """Tell whether the price is one of `model`."""
@@ -84,7 +82,7 @@ def refresh(at_once: bool = False) -> None:
     for row in rows:
         try:
             found.append(OwnPrice.of(row))
-        except re2.error:
+        except ValueError:
             logger.warning("the price of %s is left out: its pattern is no regular expression", row)
     _own = tuple(found)
 

@@ -23,7 +23,7 @@ CHUNK = 20
 FORMATS = ("html", "markdown", "json", "jsonl", "csv")
 
 
-def find(request: HttpRequest, session_id: str) -> Session | None:
+def find(session_id: str) -> Session | None:
     """The session, or None."""
     return Session.objects.filter(session_id=session_id).first()
 
@@ -47,12 +47,12 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
 
     For htmx: the exchanges from `turn` on, or those before `before`.
     """
-    row = find(request, session_id)
+    row = find(session_id)
     if row is None:
         return _missing(request, session_id)
     tree = tree_of(row)
     thread = _number(request, "thread", 1, len(tree.threads), 0)
-    shown = [pk for pk in tree.numbers if not thread or pk in tree.threads[thread - 1].exchanges]
+    shown = list(tree.numbers) if not thread else list(tree.threads[thread - 1].exchanges)
     start = _start(request, tree, shown)
     before = _number(request, "before", 1, len(shown) + 1, 0)
     if before:
@@ -79,7 +79,6 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "find": request.GET.get("find", ""),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
         "can_delete": settings.LUNAROUTE.ui.delete_enabled,
-        "is_at_end": end > len(shown),
     }
     return render(request, "sessions/session.html", context)
 
@@ -105,7 +104,7 @@ def _address(request: HttpRequest, **changes: int) -> str:
 @page
 def outline(request: HttpRequest, session_id: str) -> HttpResponse:
     """For htmx: a line for each exchange."""
-    row = find(request, session_id)
+    row = find(session_id)
     if row is None:
         raise Http404
     tree = tree_of(row)
@@ -119,7 +118,7 @@ def outline(request: HttpRequest, session_id: str) -> HttpResponse:
 @page
 def chart(request: HttpRequest, session_id: str) -> HttpResponse:
     """For htmx: the context's growth over the requests."""
-    row = find(request, session_id)
+    row = find(session_id)
     if row is None:
         raise Http404
     return render(request, "sessions/_chart.html", {"chart": context_chart(tree_of(row).uses), "session": row})
@@ -148,9 +147,6 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
         "request_text": _shown(sent),
         "response_text": _shown(received),
         "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,
-        "siblings": row.session.exchanges.filter(kind="model")
-        .order_by("started_at", "pk")
-        .values_list("request_id", "started_at"),
     }
     return render(request, "sessions/exchange.html", context)
 
