@@ -1,12 +1,15 @@
 """Bytes on disk of a session that sends itself again with each turn."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 from bench.conversations import REQUEST_HEADERS, Conversation, answer_headers
 from bench.ingest import Recorder
 from tests.support.exchanges import frames, packed
 
+# Seconds after which a recorder that gets nothing has done its upkeep.
+QUIET = 3.0
 PARTS = ("database", "log", "JSONL")
 
 
@@ -39,6 +42,7 @@ def measure(turns: int, step: int, marks: tuple[int, ...]) -> tuple[int, int, li
             some = frames(turn.body, pieces, headers=headers, answer_headers=answer_headers(number))
             recorder.send(packed(number + 1, some))
         recorder.wait()
+        time.sleep(QUIET)
         found.append(stored(recorder.home))
     return size, sent, found
 

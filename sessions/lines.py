@@ -2,7 +2,8 @@
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +41,14 @@ def started(row: Exchange, live: Live, same_headers: bool = False) -> bytes:
     )  # fmt: skip
 
 
+@dataclass(slots=True)
+class Named:
+    """What the session's latest ``request_recorded`` named: the next one does not say it again."""
+
+    keys: dict[str, bytes] = field(default_factory=dict)
+    mark: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class New:
     """What of a request the session's earlier lines do not have."""
@@ -47,6 +56,7 @@ class New:
     parts: dict[str, bytes]  # system, tools, template: those that are new
     after: bytes  # place of the last message that is known
     said: dict[int, tuple[str, int]]  # new messages that are an answer's: index → request id, number in sessions.saying
+    named: Named
 
 
 def request_recorded(row: Exchange, facts: RequestFacts, request: bytes, parts: Parts, new: New, text: str) -> bytes:
@@ -103,18 +113,37 @@ def _new_of(parts: Parts, new: New, row: Exchange) -> dict[str, Any]:
         if new.said:
             members["said"] = [[number, *place] for number, place in new.said.items()]
     members["messages_from"] = row.messages_from
-    keys = {"system": row.system, "tools": row.tools, "template": row.recipe, "leaf": row.leaf, "after": new.after}
-    members["hashes"] = {name: bytes(key).hex() for name, key in keys.items() if key}
+    members["hashes"] = _hashes(row, new)
     if "template" in new.parts:
         members["template"] = _readable(msgspec.msgpack.decode(new.parts["template"]))
     wrapped = [start if number == RULE else number for number, offset, start in parts.patches if offset == WRAPPED]
     if wrapped:
         members["wrapped"] = _readable(wrapped)
     if len(wrapped) < len(parts.patches):
-        members["patches"] = _readable([patch for patch in parts.patches if patch[1] != WRAPPED])
+        members["patches"] = list(_marks(parts, new.named))
     if exact:
         members["exact"] = exact
     return members
+
+
+def _hashes(row: Exchange, new: New) -> dict[str, Any]:
+    """The keys of a request's parts, those that have changed."""
+    keys = {"system": row.system, "tools": row.tools, "template": row.recipe, "leaf": row.leaf, "after": new.after}
+    keys = {name: bytes(key) for name, key in keys.items()}
+    before = new.named.keys
+    # What was known last is mostly all that the request before had.
+    known = {**before, "after": before.get("leaf", b""), "leaf": b""} if before else {}
+    new.named.keys = keys
+    changed = {name: key.hex() for name, key in keys.items() if key != known.get(name, b"")}
+    return {"same": True, **changed} if before else changed
+
+
+def _marks(parts: Parts, named: Named) -> Iterator[list[Any]]:
+    """Cache marks; one that says the same as the one before it says so by its absence."""
+    for number, offset, mark in parts.patches:
+        if offset != WRAPPED:
+            yield [number, offset] if mark == named.mark else [number, offset, mark.decode()]
+            named.mark = mark
 
 
 def _one_line(raw: bytes) -> bytes:

@@ -55,8 +55,19 @@ def unpack(codec: int, data: bytes, size: int) -> bytes:
     return data if codec == STORED else _decompressor(codec).decompress(data, max_output_size=size)
 
 
+def pack_field(content: bytes) -> bytes:
+    """Give the codec in a byte, then the data: for a column that has no others for its codec and size."""
+    codec, data = pack(content)
+    return bytes((codec,)) + data
+
+
+def unpack_field(data: bytes) -> bytes:
+    """Give what ``pack_field`` was given, up to `MAX_FIELD` bytes."""
+    return unpack(data[0], data[1:], MAX_FIELD)
+
+
 class PackedJSONField(models.BinaryField):
-    """JSON that nobody searches in, packed: the codec, then the data. Reads what a JSONField wrote, too."""
+    """JSON that nobody searches in, packed. Reads what a JSONField wrote, too."""
 
     def from_db_value(self, value: Any, expression: object, connection: object) -> Any:
         if isinstance(value, str):
@@ -66,11 +77,10 @@ class PackedJSONField(models.BinaryField):
         data = bytes(value)
         if data[:1] in (b"[", b"{"):
             return orjson.loads(data)
-        return orjson.loads(unpack(data[0], data[1:], MAX_FIELD))
+        return orjson.loads(unpack_field(data))
 
     def get_db_prep_value(self, value: Any, connection: object, prepared: bool = False) -> bytes:
-        codec, data = pack(orjson.dumps(value))
-        return bytes((codec,)) + data
+        return pack_field(orjson.dumps(value))
 
     def to_python(self, value: Any) -> Any:
         return value

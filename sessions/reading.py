@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from django.db import connection
 
 from sessions.content import AT_ONCE, get_many
@@ -11,6 +10,7 @@ from sessions.dialects import response_parser
 from sessions.dialects.parsing import loads
 from sessions.headers import header
 from sessions.models import Exchange
+from sessions.rows import unpack_patches
 from sessions.split import Parts, join
 
 
@@ -84,13 +84,12 @@ def request_body(exchange: Exchange) -> bytes | None:
     leaf = bytes(exchange.leaf)
     keys = _chains({leaf: 0})[leaf] if leaf else []
     contents = get_many([*keys, exchange.recipe, exchange.system, exchange.tools])
-    patches = msgspec.msgpack.decode(bytes(exchange.patches)) if exchange.patches else ()
     parts = Parts(
         template=contents[bytes(exchange.recipe)],
         system=contents.get(bytes(exchange.system), b""),
         tools=contents.get(bytes(exchange.tools), b""),
         messages=tuple(contents[key] for key in keys),
-        patches=tuple((number, offset, mark) for number, offset, mark in patches),
+        patches=tuple((number, offset, mark) for number, offset, mark in unpack_patches(bytes(exchange.patches))),
     )
     return join(parts)
 

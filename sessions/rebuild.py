@@ -33,6 +33,8 @@ class Rebuilder:
     _messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)  # place → place before it, message
     _dialects: dict[str, str] = field(default_factory=dict)  # request id → dialect
     _said: dict[str, list[bytes]] = field(default_factory=dict)  # request id → messages that its answer became
+    _hashes: dict[str, str] = field(default_factory=dict)  # of the latest request
+    _mark: str = ""  # the latest cache mark
 
     def feed(self, line: bytes) -> Body | None:
         """Take a line, without or with its end. Gives the body of a ``request_recorded``; raises ValueError for what
@@ -47,34 +49,46 @@ class Rebuilder:
         if kind != "request_recorded":
             return None
         digest = loads(members.get("body_sha256", b"null"))
+        self._dialects[request_id] = loads(members.get("dialect", b'""'))
         try:
-            data = self._split(request_id, members) if loads(members["is_split"]) else _whole(members, digest)
+            data = self._split(members) if loads(members["is_split"]) else _whole(members, digest)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"the body of {request_id} cannot be put together: {error!r}") from None
         return Body(request_id, data, sha256(data).hexdigest() == digest)
 
-    def _split(self, request_id: str, line: dict[str, bytes]) -> bytes:
-        dialect = self._dialects[request_id] = loads(line["dialect"])
-        names = PARTS[dialect]
+    def _split(self, line: dict[str, bytes]) -> bytes:
+        names = PARTS[loads(line["dialect"])]
         members = {name: bytes(value) for name, value in _members.decode(line["request_json"]).items()}
-        hashes, exact = loads(members["hashes"]), loads(members.get("exact", b"{}"))
+        hashes, exact = self._named(loads(members["hashes"])), loads(members.get("exact", b"{}"))
         for part, name in (("system", names[0]), ("tools", names[1])):
             if part in hashes and name in members:
                 self._parts[hashes[part]] = exact[part].encode() if part in exact else members[name]
         if "template" in members:
             self._parts[hashes["template"]] = msgspec.msgpack.encode(_bytes(loads(members["template"])))
-        patches = [(number, offset, mark.encode()) for number, offset, mark in loads(members.get("patches", b"[]"))]
+        patches = [self._patch(*patch) for patch in loads(members.get("patches", b"[]"))]
         for entry in loads(members.get("wrapped", b"[]")):
             patches.append((RULE, WRAPPED, entry.encode()) if isinstance(entry, str) else (entry, WRAPPED, b""))
-        if "leaf" in hashes:
+        if hashes.get("leaf"):
             self._take_messages(members, names[2], hashes, exact)
         return join(Parts(
             template=self._parts[hashes["template"]],
-            system=self._parts[hashes["system"]] if "system" in hashes else b"",
-            tools=self._parts[hashes["tools"]] if "tools" in hashes else b"",
+            system=self._parts[hashes["system"]] if hashes.get("system") else b"",
+            tools=self._parts[hashes["tools"]] if hashes.get("tools") else b"",
             messages=self._chain(bytes.fromhex(hashes.get("leaf", ""))),
             patches=tuple(patches),
         ))  # fmt: skip
+
+    def _named(self, hashes: dict[str, Any]) -> dict[str, str]:
+        """Add to what a line names what it has as the request before it."""
+        if hashes.pop("same", False):
+            before = self._hashes
+            hashes = {**before, "after": before.get("leaf", ""), "leaf": "", **hashes}
+        self._hashes = hashes
+        return hashes
+
+    def _patch(self, number: int, offset: int, mark: str | None = None) -> tuple[int, int, bytes]:
+        self._mark = self._mark if mark is None else mark
+        return number, offset, self._mark.encode()
 
     def _take_messages(self, members: dict[str, bytes], name: str, hashes: dict, exact: dict[str, str]) -> None:
         """Note a request's new messages, each at its place."""

@@ -33,7 +33,7 @@ RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
 READ_SIZE = 1 << 18
 # Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
 GATHER, QUIET = 0.005, 0.02
-# Seconds of quiet after which the database's log is folded in.
+# Seconds of quiet after which there is time for upkeep of the database.
 TIDY_AFTER = 2.0
 # Seconds between two looks at what is under way, where somebody watches.
 TELL_EVERY = 0.25
@@ -174,13 +174,15 @@ class Recorder:
             elif self._tidy_at is not None and time.monotonic() >= self._tidy_at:
                 self._tidy()
         is_complete = self._flush()
-        self._tidy()
+        with suppress(DatabaseError):
+            self._store.fold_log()
         return 0 if is_complete else 1
 
     def _tidy(self) -> None:
         self._tidy_at = None
         with suppress(DatabaseError):
-            self._store.fold_log()
+            if self._store.tidy():
+                self._tidy_at = time.monotonic() + QUIET
 
     def _timeout(self) -> float | None:
         """Seconds until there is something to do, whatever comes."""

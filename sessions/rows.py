@@ -11,6 +11,7 @@ from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
 from sessions.digest import Live
 from sessions.headers import header, kept_headers, masked_query, metadata_of
 from sessions.models import Exchange, Session
+from sessions.packing import pack_field, unpack_field
 from sessions.prices import cost_usd
 from sessions.split import Parts
 
@@ -68,7 +69,15 @@ def keep_parts(row: Exchange, parts: Parts, keys: dict[str, bytes]) -> None:
 
 def pack_patches(patches: tuple[tuple[int, int, bytes], ...]) -> bytes:
     """Give patches as bytes."""
-    return msgspec.msgpack.encode(patches) if patches else b""
+    return pack_field(msgspec.msgpack.encode(patches)) if patches else b""
+
+
+def unpack_patches(data: bytes) -> tuple[tuple[int, int, bytes], ...]:
+    """Give the patches that ``pack_patches`` was given."""
+    if not data:
+        return ()
+    # Those of earlier records are not packed: they begin as msgpack's lists do, above every codec.
+    return msgspec.msgpack.decode(unpack_field(data) if data[0] < 0x90 else data)
 
 
 def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:

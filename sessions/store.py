@@ -2,12 +2,14 @@
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.dialects import parse_request
@@ -32,6 +34,8 @@ MAX_EARLY = 100
 TITLE_LENGTH = 120
 # Characters of a person's words that lines repeat while the model works on them.
 SHORT = 80
+# Free pages that one step of the upkeep gives back: 1 MiB.
+PAGES_AT_ONCE = 256
 NODE_COLUMNS = ("key", "parent", "blob", "depth")
 # What other recorders may have added to a session since it was read.
 SHARED_FIELDS = (
@@ -60,6 +64,7 @@ class SessionState:
     latest: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # part → its latest bytes and their key
     said: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # message → the answer that said it, see lines.New
     headers: list[tuple[str, str]] | None = None  # of the latest request
+    named: lines.Named = field(default_factory=lines.Named)  # by its latest line of a request
     written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
 
@@ -168,13 +173,26 @@ class Store:
             raise
         return batch
 
-    def fold_log(self) -> None:
-        """Fold SQLite's log into the database, unless somebody reads from it: it stays as long as it ever was else."""
-        if connection.vendor == "sqlite":
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA busy_timeout = 20")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                cursor.execute("PRAGMA busy_timeout = 5000")
+    def tidy(self) -> bool:
+        """Do a little of the upkeep for which there is time now. False when all is done."""
+        if connection.vendor != "sqlite":
+            return False
+        with _others_first():
+            if search.engine().merge():
+                return True
+            # A cursor would give back only one page.
+            with connection.wrap_database_errors:
+                connection.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+        return self.fold_log()
+
+    def fold_log(self) -> bool:
+        """Fold SQLite's log into the database, unless somebody reads from it: it stays as long as it ever was else.
+        Whether pages are left that nothing uses."""
+        if connection.vendor != "sqlite":
+            return False
+        with _others_first() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return cursor.execute("PRAGMA freelist_count").fetchone()[0] > 0
 
     def running(self, request_id: str) -> Exchange | None:
         """Give the exchange of that id while it has not ended."""
@@ -242,7 +260,7 @@ class Store:
             text = text[: SHORT - 1] + "…"
         numbers = range(known, len(places.nodes))
         said = {n: state.said[places.blobs[n]] for n in numbers if places.blobs[n] in state.said}
-        new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said)
+        new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said, state.named)
         self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
 
     def _has_same_headers(self, state: SessionState, row: Exchange) -> bool:
@@ -498,6 +516,17 @@ class Store:
         new = set(map(id, batch.calls))
         later = [call for call, _ in batch.results if id(call) not in new]
         bulk.update(ToolCall, later, RESULT_FIELDS, by=("exchange_id", "position"))
+
+
+@contextmanager
+def _others_first() -> Iterator[CursorWrapper]:
+    """What is done here gives way to whoever writes."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 20")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("PRAGMA busy_timeout = 5000")
 
 
 def _load(session: Session) -> SessionState:

@@ -16,6 +16,9 @@ from django.db.models.expressions import RawSQL
 from sessions.search.documents import NUMBER_BITS, SESSION_BITS
 from sessions.search.language import Term
 
+# Pages that one step of a merge writes.
+PAGES_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -86,6 +89,15 @@ class Fts5:
                 [(d.id, d.words, d.compounds) for d in documents],
             )
             cursor.executemany("DELETE FROM search_documents WHERE id = %s", [(d.id,) for d in documents])
+
+    def merge(self) -> bool:
+        """Merge some of what transactions have added, each as a tree of its own: terms that they share are then held
+        once. Takes some milliseconds; False when all is merged."""
+        connection.ensure_connection()
+        before = connection.connection.total_changes
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO search_index (search_index, rank) VALUES ('merge', %s)", [PAGES_AT_ONCE])
+        return connection.connection.total_changes - before > 1  # FTS5 says so by counting more than its own row
 
     def among(self, sessions: Sequence[int]) -> RawSQL:
         """Give the keys `sessions` as a subquery."""

@@ -103,6 +103,18 @@ def test_conversations_with_marks_answers_and_branches_come_back(store, tmp_path
     check(store, tmp_path, name, expected)
 
 
+def test_an_answer_to_a_body_that_stayed_whole_is_named_as_well(store, tmp_path):
+    said, sse = "A long answer. " * 40, [("content-type", "text/event-stream")]
+    first = b'{"model":"m","messages":[{"role":"user","content":"q"}],"model":"n"}'  # a member twice
+    second = compact({"model": "m", "messages": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "content": [{"type": "text", "text": said}]},
+        {"role": "user", "content": "r"},
+    ]})  # fmt: skip
+    for body in (first, second):
+        store.apply(events(body, list(text_stream(said)), session="whole", answer_headers=sse))
+    check(store, tmp_path, "whole", [first, second])
+
+
 def test_an_answer_that_is_sent_back_is_named(store, tmp_path):
     said = "A long answer. " * 40
     first = [{"role": "user", "content": "q"}]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sqlite3
 import subprocess
 import zlib
 from datetime import datetime
@@ -316,3 +317,18 @@ def test_in_quiet_the_databases_log_is_folded_in(start):
     converse(server)
     assert server.stop() == 0
     assert not log.exists() or log.stat().st_size == 0
+
+
+def test_in_quiet_the_index_is_merged_and_what_is_free_given_back(start):
+    server = start()
+    converse(server)
+    server.wait_recorded(6)
+    database = sqlite3.connect(server.home / "db.sqlite3", isolation_level=None)
+    assert database.execute("pragma auto_vacuum").fetchone() == (2,)
+    database.executescript("create table filler(x); insert into filler values (zeroblob(3000000)); drop table filler;")
+    assert database.execute("pragma freelist_count").fetchone()[0] > 500
+    converse(server)
+    eventually(lambda: database.execute("pragma freelist_count").fetchone() == (0,), "no free pages")
+    before = database.total_changes
+    database.execute("insert into search_index(search_index, rank) values ('merge', 1000)")
+    assert database.total_changes - before < 2  # nothing was left to merge
