@@ -56,7 +56,7 @@ class New:
     parts: dict[str, bytes]  # system, tools, template: those that are new
     after: bytes  # place of the last message that is known
     said: dict[int, tuple[str, int]]  # new messages that are an answer's: index → request id, number in sessions.saying
-    named: Named
+    named: Named = field(default_factory=Named)  # changed by what the line names
 
 
 def request_recorded(row: Exchange, facts: RequestFacts, request: bytes, parts: Parts, new: New, text: str) -> bytes:
@@ -69,21 +69,20 @@ def request_recorded(row: Exchange, facts: RequestFacts, request: bytes, parts: 
         "request_recorded", row, row.started_at,
         request_text=text, request_json=request_json, message_count=row.message_count,
         has_system_prompt=bool(facts.system), has_tools=row.tool_count > 0, tool_count=row.tool_count,
-        request_size_bytes=row.request_bytes, body_sha256=row.body_sha256.hex(), is_split=parts.is_split,
-        dialect=row.dialect, **more,
+        request_size_bytes=row.request_bytes, body_sha256=row.body_sha256.hex(), dialect=row.dialect, **more,
     )  # fmt: skip
 
 
-def _whole(request: bytes) -> tuple[Any, dict[str, str]]:
+def _whole(request: bytes) -> tuple[Any, dict[str, Any]]:
     """A body that is not in parts: as JSON where it is some, and its bytes where that does not give them."""
     if not request:
-        return None, {}
+        return None, {"is_split": False}
     try:
         readable = _one_line(request)
     except (ValueError, RecursionError):
         readable = orjson.dumps({"text": request.decode(errors="replace")})  # no JSON
     more = {} if readable == request else {"body_base64": b64encode(request).decode()}
-    return orjson.Fragment(readable), more
+    return orjson.Fragment(readable), {"is_split": False, **more}
 
 
 def _new_of(parts: Parts, new: New, row: Exchange) -> dict[str, Any]:
@@ -112,7 +111,8 @@ def _new_of(parts: Parts, new: New, row: Exchange) -> dict[str, Any]:
         members[names[2]] = [value(str(n), parts.messages[n]) for n in numbers if n not in new.said]
         if new.said:
             members["said"] = [[number, *place] for number, place in new.said.items()]
-    members["messages_from"] = row.messages_from
+    if parts.messages or not new.named.keys:
+        members["messages_from"] = row.messages_from
     members["hashes"] = _hashes(row, new)
     if "template" in new.parts:
         members["template"] = _readable(msgspec.msgpack.decode(new.parts["template"]))
@@ -131,11 +131,12 @@ def _hashes(row: Exchange, new: New) -> dict[str, Any]:
     keys = {"system": row.system, "tools": row.tools, "template": row.recipe, "leaf": row.leaf, "after": new.after}
     keys = {name: bytes(key) for name, key in keys.items()}
     before = new.named.keys
-    # What was known last is mostly all that the request before had.
-    known = {**before, "after": before.get("leaf", b""), "leaf": b""} if before else {}
     new.named.keys = keys
-    changed = {name: key.hex() for name, key in keys.items() if key != known.get(name, b"")}
-    return {"same": True, **changed} if before else changed
+    if not before:
+        return {name: key.hex() for name, key in keys.items() if key}
+    # The last message that is known is mostly the last that the request before had; the leaf follows from it.
+    known = {**before, "after": before["leaf"], "leaf": keys["leaf"]}
+    return {"same": True, **{name: key.hex() for name, key in keys.items() if key != known[name]}}
 
 
 def _marks(parts: Parts, named: Named) -> Iterator[list[Any]]:

@@ -51,7 +51,7 @@ class Rebuilder:
         digest = loads(members.get("body_sha256", b"null"))
         self._dialects[request_id] = loads(members.get("dialect", b'""'))
         try:
-            data = self._split(members) if loads(members["is_split"]) else _whole(members, digest)
+            data = self._split(members) if loads(members.get("is_split", b"true")) else _whole(members, digest)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"the body of {request_id} cannot be put together: {error!r}") from None
         return Body(request_id, data, sha256(data).hexdigest() == digest)
@@ -68,8 +68,8 @@ class Rebuilder:
         patches = [self._patch(*patch) for patch in loads(members.get("patches", b"[]"))]
         for entry in loads(members.get("wrapped", b"[]")):
             patches.append((RULE, WRAPPED, entry.encode()) if isinstance(entry, str) else (entry, WRAPPED, b""))
-        if hashes.get("leaf"):
-            self._take_messages(members, names[2], hashes, exact)
+        if hashes.get("leaf") or (hashes.get("same") and "messages_from" in members):
+            hashes["leaf"] = self._take_messages(members, names[2], hashes, exact)
         return join(Parts(
             template=self._parts[hashes["template"]],
             system=self._parts[hashes["system"]] if hashes.get("system") else b"",
@@ -80,7 +80,7 @@ class Rebuilder:
 
     def _named(self, hashes: dict[str, Any]) -> dict[str, str]:
         """Add to what a line names what it has as the request before it."""
-        if hashes.pop("same", False):
+        if hashes.get("same"):
             before = self._hashes
             hashes = {**before, "after": before.get("leaf", ""), "leaf": "", **hashes}
         self._hashes = hashes
@@ -90,8 +90,8 @@ class Rebuilder:
         self._mark = self._mark if mark is None else mark
         return number, offset, self._mark.encode()
 
-    def _take_messages(self, members: dict[str, bytes], name: str, hashes: dict, exact: dict[str, str]) -> None:
-        """Note a request's new messages, each at its place."""
+    def _take_messages(self, members: dict[str, bytes], name: str, hashes: dict, exact: dict[str, str]) -> str:
+        """Note a request's new messages, each at its place. Gives the place of its last message."""
         spelled = _list.decode(members[name])
         said = {number: self._said[request_id][form] for number, request_id, form in loads(members.get("said", b"[]"))}
         first, place = loads(members["messages_from"]), bytes.fromhex(hashes.get("after", ""))
@@ -102,6 +102,7 @@ class Rebuilder:
                 message = exact[str(number)].encode()
             before, place = place, place_after(place, message)[1]
             self._messages[place] = (before, message)
+        return place.hex()
 
     def _chain(self, place: bytes) -> tuple[bytes, ...]:
         found = []

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, DataError, OperationalError, connections
 
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
 from sessions import news, search
@@ -266,6 +266,8 @@ class Recorder:
                 batches.append(self._store.apply(events))
                 self._resumed()
                 break
+            except DataError:  # what is to be written, not where
+                events = self._without_poison(events, batches)
             except (DatabaseError, OSError) as error:
                 if not self.pause(error):
                     return False
@@ -325,9 +327,10 @@ class Recorder:
         for request_id, own in by_exchange.items():
             try:
                 batches.append(self._store.apply(own))
-            except (DatabaseError, OSError):
-                left += own
-            except Exception:
+            except Exception as error:
+                if isinstance(error, DatabaseError | OSError) and not isinstance(error, DataError):
+                    left += own
+                    continue
                 logger.exception("exchange %s could not be digested: it is recorded without its text", request_id)
                 for event in own:
                     event.live.strip()

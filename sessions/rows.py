@@ -29,6 +29,11 @@ def time_of(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
+def column(text: str, length: int | None = None) -> str:
+    """Give a text of the other side's as a column takes it: up to `length` characters, and PostgreSQL has no NUL."""
+    return text[:length].replace("\0", "\ufffd")
+
+
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:
     """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
     begin = live.begin
@@ -44,7 +49,7 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         method=begin.method[:16],
         path=begin.path[:2048],
         query=masked_query(begin.query),
-        model_requested=facts.model[:128],
+        model_requested=column(facts.model, 128),
         is_streaming=facts.is_streaming or live.transport == "ws",
         capture=live.capture,
         client=client_of(begin.headers),
@@ -87,11 +92,11 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     row.capture = live.capture
     row.status = live.status
     row.response_headers = kept_headers(live.response_headers)
-    row.response_id = facts.response_id[:128]
-    row.model_used = (facts.model or row.model_requested)[:128]
-    row.finish_reason = facts.finish_reason[:64]
+    row.response_id = column(facts.response_id, 128)
+    row.model_used = column(facts.model or row.model_requested, 128)
+    row.finish_reason = column(facts.finish_reason, 64)
     row.has_refusal = facts.has_refusal
-    row.error = _error(row, live, facts)
+    row.error = column(_error(row, live, facts))
     row.success = not row.error
     row.duration_ms = end.duration_ms
     row.provider_latency_ms = end.provider_latency_ms

@@ -314,7 +314,8 @@ class Store:
             return
         said = words(row.dialect, parts.messages) if row.messages_from else facts.first_user_text
         if said := " ".join(said.split()):
-            state.row.title = said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…"
+            title = said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…"
+            state.row.title = rows.column(title)
             state.titled_by_agent = by_agent
 
     def _keep_parts(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> dict[str, bytes]:
@@ -436,7 +437,7 @@ class Store:
         for position, call in enumerate(facts.tool_calls):
             data = call.arguments.encode("utf-8", "replace")
             kept = bulk.make(
-                ToolCall, position=position, call_id=call.id[:255], name=call.name[:255],
+                ToolCall, position=position, call_id=rows.column(call.id, 255), name=rows.column(call.name, 255),
                 arguments=batch.blob(data), input_bytes=len(data), started_at=row.completed_at,
             )  # fmt: skip
             kept.session, kept.exchange = state.row, row

@@ -42,3 +42,23 @@ def test_two_requests_with_one_leaf_have_each_its_own_new_messages(record, order
     rows = [record(body(5)), record(body(5))]
     new = reading.new_messages(rows[::order])
     assert [len(new[row.pk]) for row in rows] == [5, 0]
+
+
+def test_a_nul_is_no_trouble_anywhere(record):
+    """PostgreSQL takes none in a text."""
+    nul = "a\0b"
+    given = compact({"model": nul, "messages": [{"role": "user", "content": nul}], "metadata": {"user_id": nul}})
+    answer = compact({
+        "id": nul, "type": "message", "role": "assistant", "model": nul, "stop_reason": nul,
+        "content": [
+            {"type": "text", "text": nul}, {"type": "tool_use", "id": nul, "name": nul, "input": {nul: nul}},
+        ],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    })  # fmt: skip
+    row = record(given, answer, answer_headers=[("content-type", "application/json")])
+    assert reading.request_body(row) == given
+    assert reading.response_body(row) == answer
+    assert row.model_used == row.session.title == row.tool_calls.get().name == "a\ufffdb"
+    failed = compact({"type": "error", "error": {"type": nul, "message": nul}})
+    row = record(given, failed, answer_headers=[("content-type", "application/json")])
+    assert "a\ufffdb" in row.error
