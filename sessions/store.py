@@ -33,7 +33,7 @@ MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
 MAX_EARLY = 100
 TITLE_LENGTH = 120
 # Characters of a person's words that lines repeat while the model works on them.
-SHORT = 80
+SHORT = 48
 # Free pages that one step of the upkeep gives back: 1 MiB.
 PAGES_AT_ONCE = 256
 NODE_COLUMNS = ("key", "parent", "blob", "depth")
