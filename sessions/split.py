@@ -10,7 +10,8 @@ request that sends it.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import msgspec
@@ -55,30 +56,105 @@ class Parts:
     head: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A body taken apart, and what it takes to take apart another one that begins with the same messages."""
+
+    parts: Parts
+    body: bytes = b""
+    start: int = 0  # of the first message
+    separator: bytes = b","
+    ends: tuple[int, ...] = ()  # of each message
+    wrapped: frozenset[int] = frozenset()  # messages whose text was the only block of a list
+
+
 def split(body: bytes, dialect: str) -> Parts:
     """Take `body` apart. ``join`` of the result gives `body` again, in any case."""
+    return take_apart(body, dialect).parts
+
+
+def take_apart(body: bytes, dialect: str, before: Taken | None = None) -> Taken:
+    """Take `body` apart, as ``split``. Of messages with which `before`, a body of the same dialect, begins too, nothing
+    is done again."""
     if dialect in PARTS:
         try:
-            if not body.isascii():
-                body.decode()  # what is not UTF-8 is no JSON
-            parts = _split(body, PARTS[dialect])
+            taken = _continued(body, PARTS[dialect], before) if before is not None else None
+            if taken is None:
+                if not body.isascii():
+                    body.decode()  # what is not UTF-8 is no JSON
+                taken = _split(body, PARTS[dialect])
+            parts = taken.parts
             if (parts.messages or parts.system or parts.tools) and join(parts) == body:
-                return parts
+                return taken
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             pass
-    return Parts(template=msgspec.msgpack.encode([body]), is_split=False, head=body)
+    return Taken(Parts(template=msgspec.msgpack.encode([body]), is_split=False, head=body))
 
 
-def _split(body: bytes, names: tuple[str | None, str, str]) -> Parts:
+def _continued(body: bytes, names: tuple[str | None, str, str], before: Taken) -> Taken | None:
+    """Take apart what `body` has beyond the messages with which `before` begins; None where that cannot be told.
+
+    Up to the end of such a message both are in the same place of the same JSON: without these messages, the rest is
+    what it was with them.
+    """
+    known, start, separator = _common(body, before), before.start, before.separator
+    if not known:
+        return None
+    end = before.ends[known - 1]
+    shorter = body[:start] + body[end + len(separator) :]
+    if not shorter.isascii():
+        shorter.decode()
+    new = _split(shorter, names)
+    count = len(new.parts.messages)
+    if new.start != start or (count > 1 and new.separator != separator):
+        return None
+    shift = end + len(separator) - start
+    messages = (*before.parts.messages[:known], *new.parts.messages)
+    wrapped = frozenset(n for n in before.wrapped if n < known) | {n + known for n in new.wrapped}
+    marks = [p for p in before.parts.patches if p[1] != WRAPPED and p[0] < known]
+    marks += [(number + known, offset, mark) for number, offset, mark in new.parts.patches if offset != WRAPPED]
+    template = new.parts.template
+    if count == 1:  # whose separator is not to be seen
+        pieces = msgspec.msgpack.decode(template)
+        template = msgspec.msgpack.encode(
+            [[piece[0], separator, piece[2]] if isinstance(piece, list) else piece for piece in pieces]
+        )
+    parts = replace(
+        new.parts, template=template, messages=messages, patches=(*_wraps(messages, wrapped), *marks)
+    )  # fmt: skip
+    ends = (*before.ends[:known], *(end + shift for end in new.ends))
+    return Taken(parts, body, start, separator, ends, wrapped)
+
+
+def _common(body: bytes, before: Taken) -> int:
+    """Give with how many messages both bodies begin, where another one follows in each."""
+    low, high, step = 0, len(before.ends), 1
+    while low < high:  # mostly it is all, or all but one or two
+        middle = max(high - step, low)
+        if _goes_on(body, before, middle + 1):
+            low = middle + 1
+        else:
+            high = middle
+        step = step * 2 if low == 0 else (high - low + 1) // 2
+    return low
+
+
+def _goes_on(body: bytes, before: Taken, count: int) -> bool:
+    end = before.ends[count - 1]
+    return body.startswith(before.separator, end) and body.startswith(before.body[:end])
+
+
+def _split(body: bytes, names: tuple[str | None, str, str]) -> Taken:
     places = _places(body)
-    contents, messages = [b"", b"", b""], []
+    contents, listed = [b"", b"", b""], _List()
     holes: list[tuple[int, int, object]] = []  # start, end, hole
     for hole, name in enumerate(names):
         start, end = places.get(name, (0, 0))
         raw, framing = body[start:end], hole
         if hole == MESSAGES and raw[:1] == b"[":
-            messages, framing = _messages(raw)
-        if not raw or raw == b"null" or (hole == MESSAGES and not messages):
+            listed = _messages(raw, start)
+            framing = [raw[: listed.start - start], listed.separator, raw[listed.end - start :]]
+        if not raw or raw == b"null" or (hole == MESSAGES and not listed.elements):
             continue
         contents[hole] = raw
         holes.append((start, end, framing))
@@ -91,11 +167,12 @@ def _split(body: bytes, names: tuple[str | None, str, str]) -> Parts:
         at = end
     literals.append(body[at:])
     template.append(literals[-1])
-    stripped, patches = _strip(messages)
-    return Parts(
-        msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped, patches,
-        head=b"null".join(literals),
+    stripped, wrapped, marks = _strip(listed.elements)
+    parts = Parts(
+        msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped,
+        (*_wraps(stripped, wrapped), *marks), head=b"null".join(literals),
     )  # fmt: skip
+    return Taken(parts, body, listed.start, listed.separator, listed.ends, frozenset(wrapped))
 
 
 def _places(body: bytes) -> dict[str, tuple[int, int]]:
@@ -112,31 +189,48 @@ def _places(body: bytes) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _messages(raw: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Take a list's elements and framing [open, separator, close]; raises ValueError where separators differ."""
-    elements = [bytes(element) for element in _raw_list.decode(raw)]
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list's elements, and where they stand in the body."""
+
+    elements: tuple[bytes, ...] = ()
+    start: int = 0
+    separator: bytes = b","
+    ends: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        return self.ends[-1] if self.ends else self.start
+
+
+def _messages(raw: bytes, at: int) -> _List:
+    """Take a list's elements; it stands `at` a place in the body. Raises ValueError where separators differ."""
+    elements = tuple(bytes(element) for element in _raw_list.decode(raw))
     if not elements:
-        return [], []
-    first = raw.index(elements[0])
-    if len(elements) == 1:
-        return elements, [raw[:first], b",", raw[first + len(elements[0]) :]]
+        return _List()
+    first, separator = raw.index(elements[0]), b","
     after = first + len(elements[0])
-    separator = raw[after : raw.index(elements[1], after)]
-    inner = separator.join(elements)
-    if raw[first : first + len(inner)] != inner:
-        raise ValueError("separators differ")
-    return elements, [raw[:first], separator, raw[first + len(inner) :]]
+    if len(elements) > 1:
+        separator = raw[after : raw.index(elements[1], after)]
+        inner = separator.join(elements)
+        if raw[first : first + len(inner)] != inner:
+            raise ValueError("separators differ")
+    ends, end = [], at + first - len(separator)
+    for element in elements:
+        end += len(separator) + len(element)
+        ends.append(end)
+    return _List(elements, at + first, separator, tuple(ends))
 
 
-def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int, bytes], ...]]:
-    """Give messages the form in which they are stored."""
-    stripped, patches = [], []
+def _strip(messages: Sequence[bytes]) -> tuple[tuple[bytes, ...], set[int], list[tuple[int, int, bytes]]]:
+    """Give messages the form in which they are stored, which of them were wrapped, and their cache marks."""
+    stripped, marks = [], []
     wrapped: set[int] = set()
     for number, message in enumerate(messages):
         if b'"cache_control"' in message:
             removed = 0
             for mark in _MARK.finditer(message):
-                patches.append((number, mark.start() - removed, mark.group()))
+                marks.append((number, mark.start() - removed, mark.group()))
                 removed += len(mark.group())
             message = _MARK.sub(b"", message)
         plain = unwrapped(message)
@@ -144,7 +238,7 @@ def _strip(messages: list[bytes]) -> tuple[tuple[bytes, ...], tuple[tuple[int, i
             message = plain
             wrapped.add(number)
         stripped.append(message)
-    return tuple(stripped), (*_wraps(stripped, wrapped), *patches)
+    return tuple(stripped), wrapped, marks
 
 
 def unwrapped(message: bytes) -> bytes | None:
@@ -164,7 +258,7 @@ def _wrap(message: bytes) -> bytes:
     )
 
 
-def _wraps(messages: list[bytes], wrapped: set[int]) -> list[tuple[int, int, bytes]]:
+def _wraps(messages: Sequence[bytes], wrapped: Set[int]) -> list[tuple[int, int, bytes]]:
     """Say which messages are wrapped: what begins alike mostly is or mostly is not, so only exceptions are listed."""
     if not wrapped:
         return []

@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from sessions import bulk, content, lines, prices, rows, saying, search
+from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.dialects.parsing import loads
@@ -20,7 +21,7 @@ from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Session, ToolCall
 from sessions.requests import RequestReader, Told, words
-from sessions.split import Chain, Parts, chain, split
+from sessions.split import Chain, Parts, chain
 
 logger = logging.getLogger("lunaroute.recorder")
 
@@ -121,6 +122,7 @@ class Store:
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
+        self._bodies = Bodies()
         self._reader = RequestReader()
         self._index = search.Indexer()
 
@@ -237,7 +239,9 @@ class Store:
     # -- a request ------------------------------------------------------------------------------------------
 
     def _opened(self, batch: Batch, live: Live) -> None:
-        parts = split(live.request, live.dialect) if live.request else Parts(template=b"", is_split=False)
+        parts = Parts(template=b"", is_split=False)
+        if live.request:
+            parts = self._bodies.take_apart(live.request, live.dialect, live.begin.headers)
         head = parse_request(live.dialect, live.kind, parts.head)
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
         state = self._state(batch, self._session_id(live, parts, head), row)

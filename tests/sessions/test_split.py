@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions.split import PARTS, chain, join, split
+from sessions.split import PARTS, chain, join, split, take_apart
 
 DIALECTS = sorted(PARTS)
 values = st.recursive(
@@ -50,6 +51,47 @@ separators = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n ", "\t:\r\n")])
 def test_any_body_comes_back_byte_for_byte(body, separators, ascii_only, dialect):
     data = json.dumps(body, separators=separators, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     assert join(split(data, dialect)) == data
+
+
+LISTED = {"anthropic": "messages", "openai-chat": "messages", "openai-responses": "input"}
+
+
+@given(messages, messages, messages, bodies, separators, st.sampled_from(DIALECTS), st.booleans())
+def test_the_next_body_of_a_conversation_is_taken_apart_as_if_it_were_the_first(
+    common, old, new, body, separators, dialect, is_last
+):
+    def spelled(some):
+        # Where messages come last, the bodies may be alike to their end.
+        member = {LISTED[dialect]: some}
+        whole = {**body, **member} if is_last else {**member, **{k: v for k, v in body.items() if k not in member}}
+        return json.dumps(whole, separators=separators).encode()
+
+    before = take_apart(spelled([*common, *old]), dialect)
+    again = take_apart(spelled([*common, *new]), dialect, before)
+    fresh = take_apart(spelled([*common, *new]), dialect)
+    assert again == fresh
+    assert take_apart(spelled(common), dialect, again).parts == split(spelled(common), dialect)
+
+
+def test_of_the_next_body_only_what_is_new_is_parsed(monkeypatch):
+    parsed = []
+    monkeypatch.setattr("sessions.split._raw_list", Spy(parsed))
+    some = [{"role": "user", "content": f"message {n}"} for n in range(50)]
+    bodies = [json.dumps({"messages": some[:size], "model": "m"}).encode() for size in (10, 12, 14, 3, 50)]
+    taken = None
+    for body in bodies:
+        taken = take_apart(body, "anthropic", taken)
+        assert join(taken.parts) == body
+    assert [len(json.loads(raw)) for raw in parsed] == [10, 2, 2, 1, 47]
+
+
+class Spy:
+    def __init__(self, parsed):
+        self._parsed = parsed
+
+    def decode(self, raw):
+        self._parsed.append(raw)
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
 
 
 @given(st.binary(), st.sampled_from([*DIALECTS, ""]))
