@@ -259,7 +259,7 @@ class Store:
         # Results first: they belong to what the session's earlier lines asked for.
         self._take_results(batch, state, row, facts, places.blobs)
         known, text = row.messages_from, facts.user_text
-        told_before = bool(known) and not words(row.dialect, parts.messages[known:])
+        told_before = bool(known) and not facts.first_user_text
         if told_before and len(text) > SHORT:
             text = text[: SHORT - 1] + "…"
         numbers = range(known, len(places.nodes))

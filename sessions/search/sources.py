@@ -27,17 +27,18 @@ class Said:
     texts: Texts
 
 
-def said_in_request(exchange: Exchange, messages: Sequence[bytes], whole: Sequence[Message] = ()) -> Iterator[Said]:
-    """Give what is new in a request. `messages` are those that the session did not have, as they are stored; where the
-    request was not taken apart, `whole` are the messages of its body."""
+def said_in_request(exchange: Exchange, messages: Sequence[bytes], parsed: Sequence[Message] = ()) -> Iterator[Said]:
+    """Give what is new in a request. `messages` are those that the session did not have, as they are stored, and
+    `parsed` says the same where that is at hand; where the request was not taken apart, `parsed` are those of its body."""
     is_answer_sent_back = exchange.messages_from > 0
-    for raw in messages:
-        message = parse_message(exchange.dialect, raw)
+    if len(parsed) != len(messages) and messages:
+        parsed = [parse_message(exchange.dialect, raw) for raw in messages]
+    for raw, message in zip(messages, parsed, strict=False):
         is_answer_sent_back = is_answer_sent_back and message.role == "assistant"
         if not is_answer_sent_back and exchange.dialect:
             yield Said(exchange, content.key_of(raw), texts_of(message))
-    if not exchange.leaf and whole:
-        yield Said(exchange, b"", texts_of(*whole))
+    if not exchange.leaf and parsed:
+        yield Said(exchange, b"", texts_of(*parsed))
 
 
 def said_in_answer(exchange: Exchange, assembled: Any) -> Iterator[Said]:
