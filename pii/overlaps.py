@@ -1,0 +1,78 @@
+"""Which of overlapping findings wins, and how far what replaces it reaches."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pii.detectors import TYPES
+from pii.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of text to replace, by whose finding and for which value. Of what `is_masked` nothing is shown."""
+
+    start: int
+    end: int
+    type: str
+    value: str
+    confidence: float
+    detector: str
+    is_masked: bool = False
+
+    @property
+    def rank(self) -> tuple:
+        """The most confident wins, of these the longest, then a pattern of the user's, then what comes first."""
+        return (self.confidence, self.end - self.start, self.type not in TYPES, -self.start)
+
+
+def span_of(finding: Finding, text: str) -> Span:
+    """Make the span of a finding in `text`."""
+    value = text[finding.start : finding.end]
+    return Span(finding.start, finding.end, finding.type, value, finding.confidence, finding.detector)
+
+
+def resolve(spans: Iterable[Span]) -> list[Span]:
+    """Give spans that do not overlap, in order, and together cover all that `spans` cover.
+
+    Where some overlap the best win, and reach over what is left of the others between them.
+    """
+    resolved: list[Span] = []
+    cluster: list[Span] = []
+    end = 0
+    for span in sorted(spans, key=lambda s: s.start):
+        if cluster and span.start >= end:
+            resolved += _winners(cluster, end)
+            cluster = []
+        end = max(end, span.end) if cluster else span.end
+        cluster.append(span)
+    return resolved + (_winners(cluster, end) if cluster else [])
+
+
+def _winners(cluster: list[Span], end: int) -> list[Span]:
+    if len(cluster) == 1:
+        return cluster
+    ranked = sorted(cluster, key=lambda s: s.rank, reverse=True)
+    winners: list[Span] = []
+    for span in ranked:
+        at = _place(winners, span)
+        before, after = winners[at - 1] if at else None, winners[at] if at < len(winners) else None
+        if (before is None or before.end <= span.start) and (after is None or span.end <= after.start):
+            winners.insert(at, span)
+    starts = [cluster[0].start, *(span.start for span in winners[1:])]
+    ends = [*starts[1:], end]
+    return [_stretched(span, s, e) for span, s, e in zip(winners, starts, ends, strict=True)]
+
+
+def _place(winners: list[Span], span: Span) -> int:
+    low, high = 0, len(winners)
+    while low < high:
+        middle = (low + high) // 2
+        if winners[middle].start < span.start:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _stretched(span: Span, start: int, end: int) -> Span:
+    return Span(start, end, span.type, span.value, span.confidence, span.detector, span.is_masked)
