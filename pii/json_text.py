@@ -19,7 +19,7 @@ from pii.edits import Edit
 
 # Skips strings without escapes and stops at one with some. Possessive: no way back, so no way to be slow.
 _ESCAPED_STRING = re.compile(r'(?:[^"]*+"[^"\\]*+")*+[^"]*+"([^"\\]*+(?:\\.[^"\\]*+)++)(?:"|\Z)', re.DOTALL)
-_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\Z)', re.DOTALL)
+STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\Z)', re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|["\\/bfnrt])')
 _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[{}]', re.DOTALL)
 _IS_KEY = re.compile(r'"\s*:')
@@ -74,8 +74,11 @@ def project(source: str, is_json: bool) -> Projection:
     own = []
     for blob in blobs(source):
         at = bisect_right(starts, blob.start) - 1
-        if at < 0 or blob.start >= parts[at].source_end:  # else the string's own projection has it
-            own.append(Part(0, 0, blob.start, blob.end, blob=blob))
+        part = Part(0, 0, blob.start, blob.end, blob=blob)
+        if at < 0 or blob.start >= parts[at].source_end:
+            own.append(part)
+        elif (parts[at].source_start, parts[at].source_end) == (blob.start, blob.end):
+            parts[at] = part  # base64 with escaped slashes; what is but a part of a string, its own projection has
     if own:
         parts = sorted(parts + own, key=lambda part: part.source_start)
     if not parts:
@@ -118,7 +121,7 @@ def encoded(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())[1:-1]
 
 
-class _Offsets:
+class Offsets:
     """Where characters of a decoded string stand in `content`, with its escapes. To be asked in ascending order."""
 
     def __init__(self, content: str) -> None:
@@ -148,7 +151,7 @@ def to_source(projection: Projection, edits: list[Edit], keep_binary: bool = Fal
         elif at in inner or (part.inner.has_notes and not keep_binary):
             content = projection.source[part.source_start : part.source_end]
             is_key = _IS_KEY.match(projection.source, part.source_end)
-            offsets = _Offsets(content)
+            offsets = Offsets(content)
             for edit in to_source(part.inner, inner.get(at, []), keep_binary):
                 start = part.source_start + offsets[edit.start]
                 end = part.source_start + offsets[edit.end]
@@ -194,7 +197,7 @@ def _in_json(source: str, edits: list[Edit]) -> list[Edit]:
     if not edits:
         return []
     out: list[Edit] = []
-    contents = [match.span(1) for match in _STRING.finditer(source)]
+    contents = [match.span(1) for match in STRING.finditer(source)]
     starts = [start for start, _ in contents]
     is_valid: bool | None = None
     for edit in edits:
@@ -254,7 +257,7 @@ def _distinct_keys(source: str, edits: list[Edit]) -> list[Edit]:
     strings = None
     for number, edit in enumerate(edits):
         if strings is None:
-            spans = [match.span(1) for match in _STRING.finditer(source)]
+            spans = [match.span(1) for match in STRING.finditer(source)]
             strings = [start for start, _ in spans], spans
         at = bisect_right(strings[0], edit.start) - 1
         if at >= 0 and edit.end <= strings[1][at][1] and _IS_KEY.match(source, strings[1][at][1]):

@@ -211,11 +211,6 @@ class Redactor:
         """Give how much of `text` no finding can begin or change in any more."""
         whole = before + text
         reach = detectors.reach(whole)
-        # A data URL that has not ended.
-        word = max(whole.rfind(" "), whole.rfind("\n")) + 1
-        url = whole.find("data:", word)
-        if url >= 0:
-            reach = min(reach, url)
         for pattern in self._patterns:
             reach = min(reach, settled(pattern.pattern, whole))
         reach = min(reach, _mark_begins(whole))

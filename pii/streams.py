@@ -42,7 +42,7 @@ class LiveText:
             self._held = ""
             return ""
         try:
-            projection = project(self._held, is_json=False)
+            projection = project(self._held if is_whole else self._held[: _open_url(self._held)], is_json=False)
             spans, limit = self._redactor.settle(projection.text, self._before, self._shown, is_whole)
             final = projection.cut(limit)
             edits = to_source(final, self._redactor.replacements(spans), self._redactor.policy.keep_binary)
@@ -57,3 +57,12 @@ class LiveText:
         self._before = (self._before + final.text)[-CONTEXT:]
         self._shown = (self._shown + applied(final.text, self._redactor.replacements(spans)))[-CONTEXT:]
         return text
+
+
+def _open_url(text: str) -> int:
+    """Give where a data URL that has not ended begins, or could."""
+    word = max(text.rfind(space) for space in " \t\r\n") + 1
+    begin = text.find("data:", word)
+    if begin >= 0:
+        return begin
+    return next((len(text) - n for n in range(4, 0, -1) if text.endswith("data"[:n])), len(text))
