@@ -21,9 +21,12 @@ _WORDS = look(
     r"|connect|ping|from|://|\bssh\b|inet|src|dst|source|destination|endpoint|forwarded|login|request)[^\n]{0,40}$"
 )
 _VERSION = look(
-    r"(?i)(?:\bv|version|release|firmware|build|\bver\b|revision|upgrade|update[ds]?|changelog|assembly|section|chapter"
-    r"|clause|requires?|==|>=|<=|~=|\^|~>|\bsdk|\boid\b|§)[\w\"'():=\s,.-]{0,24}$"
+    r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
+    r"|section|chapter|clause|requires?|sdk|\boid|driver)"
+    r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^§][ ]?|~>[ ]?"
+    r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
 )
+_TITLE = look(r"[ \t]+[A-Za-z]")
 _NUMBERED = look(r"(?:^|\n)[ \t#*>-]*$")
 
 
@@ -36,7 +39,7 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
         return 0
     if start:
         last = data[start - 1 : start]
-        if last.isalpha() or last == b"." or (last in b"-_+@~^" and data[start - 2 : start - 1].isalpha()):
+        if last.isalpha() or last == b"." or (last in b"-_+~^" and data[start - 2 : start - 1].isalpha()):
             return 0  # v1.2.3.4, name-1.2.3.4, 5.1.2.3.4
     rest = data[end : end + 2]
     if rest[:1] in (b"-", b"+", b"_", b".") and rest[1:].isalnum() and not (rest[:1] == b"-" and rest[1:].isdigit()):
@@ -46,8 +49,8 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
         return 0.3
     if (rest[:1] in (b":", b"/") and rest[1:].isdigit()) or _WORDS.search(context):
         return 0.95
-    if (max(numbers) < 10 and len(set(numbers)) > 2) or numbers[3] == 0:  # as often a version or a section
-        heading = _NUMBERED.search(context) and data[end : end + 1] in (b" ", b"\t")
+    if (max(numbers) < 10) or numbers[3] == 0:  # as often a version or a section
+        heading = _NUMBERED.search(context) and _TITLE.match(data, end)
         return 0.3 if heading or numbers[1:] == [0, 0, 0] else 0.7
     return 0.9
 

@@ -2,21 +2,22 @@
 (RFC 3986, section 3.2.1), values given to names such as `password`, `api_key` or `token`."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from pii.detectors.base import Hit, look, search
 
 # Never a secret, whatever its name: stands for one.
 _PLACEHOLDER = look(
-    r"(?i)[<{\[(%$]|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
+    r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
     r"|^(?:null|none|nil|true|false|undefined|string|str|bytes|text|int|required|optional|empty|todo|tbd|unset|default"
     r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|^(?:process|os|env|self|this|config"
     r"|settings|request|req|ctx|data|args|options|params|props|state|import|secrets|vars|local|module|var|each)\."
 )
 _IDENTIFIER = look(r"[A-Za-z_$][A-Za-z_$]*[0-9]{0,2}(?:[.:/\\-]{1,2}[A-Za-z_$]+[0-9]{0,2})*$")
 
-_VALUE = r"[^\s\"'`<>]{4,512}"
 _AUTHORIZATION = search(
     r"(?i)(?:\b(?:proxy-)?authorization|\bx-api-key|\bx-auth-token|\bapi-key|\bx-goog-api-key|\bprivate-token|\bx-amz-security-token)"
     r"[\"']{0,2}[ \t]{0,4}(?:=>|[:=,])[ \t]{0,4}[\"'`]{0,2}(?:(?:bearer|basic|token|apikey|bot)[ \t]{1,4})?"
@@ -37,7 +38,8 @@ _ASSIGNMENT = search(
     r"[ \t]{0,8}(?:[bruf]?[\"'`]{1,3})?[^\s\"'`<>]{4}"
 )
 _OPTION = search(
-    r"(?i)--?(?:password|passwd|pass|token|api-key|apikey|secret|secret-key|access-token|auth-token|client-secret)"
+    r"(?i)(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey"
+    r"|secret|secret-key|access-token|auth-token|client-secret))"
     r"[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
 )
 _PARTS = look(
@@ -47,6 +49,7 @@ _PARTS = look(
 _NOT_A_SECRET = look(
     r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token$"
 )
+_RUN = look(r"[^\s\"'`<>]{4,512}")
 _IS_PASSWORD = look(rf"(?i)(?:{_PASSWORD})$")
 
 
@@ -61,6 +64,12 @@ def _classes(value: bytes) -> int:
     return len(kinds)
 
 
+def _named(value: bytes) -> bool:
+    """An identifier, a path or a member: what code passes on instead of a secret."""
+    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value))
+    return bool(_IDENTIFIER.match(value)) and humps * 5 <= len(value)
+
+
 def _credentials(data: bytes) -> Iterator[Hit]:
     for match in _AUTHORIZATION.finditer(data):
         found = _CREDENTIALS.match(data, match.end() - (16 if match.group()[:6].lower() == b"bearer" else 8))
@@ -69,7 +78,7 @@ def _credentials(data: bytes) -> Iterator[Hit]:
         value = found.group().rstrip(b".:")
         if _PLACEHOLDER.search(value) or data[found.end() : found.end() + 1] in (b"(", b"[", b"<"):
             continue
-        word = (value.isalpha() and (value.islower() or len(value) < 16)) or _IDENTIFIER.match(value)
+        word = (value.isalpha() and (value.islower() or len(value) < 16)) or _named(value)
         if word or len(set(value)) < 5:
             continue
         yield found.start(), found.start() + len(value), 0.9, "authorization"
@@ -95,53 +104,53 @@ def _assigned(data: bytes) -> Iterator[Hit]:
         yield from _judged(data, match.end() - 4, match.start())
 
 
-_RUN = look(r"[^\s\"'`<>]{4,512}")
-
-
 def _judged(data: bytes, start: int, since: int) -> Iterator[Hit]:
+    """The value at `start`, if what stands before it from `since` on names it and it is worth hiding."""
     parts = _PARTS.search(data[since:start])
     run = _RUN.match(data, start)
     if not parts or not run or _NOT_A_SECRET.search(parts["name"]):
         return
-    quoted = bool(parts["quote"])
     value = run.group()
-    closing = data[run.end() : run.end() + 1]
-    if quoted:
-        if closing not in (b'"', b"'", b"`"):
-            return  # spaces: a sentence
+    if parts["quote"]:
+        if data[run.end() : run.end() + 1] not in (b'"', b"'", b"`"):
+            return  # with spaces: a sentence
+        in_call = False
     else:
         value = _unquoted(value)
-    confidence = _worth(value, parts, quoted, closing)
-    if confidence:
-        yield start, start + len(value), confidence, "assignment"
+        in_call = data[start + len(value) : start + len(value) + 1] in (b")", b",", b";", b"(", b"[")
+    password = bool(_IS_PASSWORD.search(parts["name"]))
+    if _worth_password(value, parts, in_call) if password else _worth(value):
+        yield start, start + len(value), 0.85 if parts["quote"] else 0.75, "assignment"
 
 
-_ENDS = look(r"[,;)}\]&|]")
+_ENDS = look(r"[,;)}\]&|([{]")
 
 
 def _unquoted(value: bytes) -> bytes:
     """Without what ends a value in a list, a call, an address or a sentence."""
     end = _ENDS.search(value)
-    return (value[: end.start()] if end else value).rstrip(b".:?\\")
+    return (value[: end.start()] if end else value).rstrip(b".:\\")
 
 
-def _worth(value: bytes, parts: dict, quoted: bool, closing: bytes) -> float:
+def _worth_password(value: bytes, parts: re.Match[bytes], in_call: bool) -> bool:
+    """People choose short ones: six characters of two classes will do, if they are no name for another value."""
     if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value)) < 4:
-        return 0
-    code = not quoted and (parts["operator"] not in (b":", b"=") or b"(" in value or b"[" in value)
-    if _IS_PASSWORD.search(parts["name"]):
-        if _classes(value) == 1 and not value.isdigit():
-            return 0
-        if not quoted and (_IDENTIFIER.match(value) and (parts["space"] or parts["name"].islower() is False)):
-            return 0
-        if _IDENTIFIER.match(value) and not any(48 <= byte <= 57 for byte in value):
-            return 0
-        return 0 if code and not any(48 <= byte <= 57 for byte in value) else 0.85 if quoted else 0.75
-    if len(value) < 12 or not any(48 <= byte <= 57 for byte in value) or value.isdigit():
-        return 0
-    if _IDENTIFIER.match(value) or entropy(value) < 3:
-        return 0
-    return 0.85 if quoted else 0.75
+        return False
+    if value.isdigit():
+        return True
+    if _classes(value) == 1:
+        return False
+    figures = any(48 <= byte <= 57 for byte in value)
+    if _named(value):  # hunter2 and password2 look the same: only where no code stands
+        return figures and (bool(parts["quote"]) or not (in_call or (parts["space"] and parts["operator"] != b":")))
+    return figures or bool(parts["quote"]) or not in_call
+
+
+def _worth(value: bytes) -> bool:
+    """Keys and tokens are made by machines: twelve characters, three bits in each, some of them figures."""
+    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not any(48 <= byte <= 57 for byte in value):
+        return False
+    return not _named(value) and entropy(value) >= 3
 
 
 def assignments(data: bytes) -> Iterator[Hit]:

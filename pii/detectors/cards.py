@@ -8,6 +8,7 @@ from pii.detectors.base import Hit, after, before, look, search
 _RUN = search(
     r"(?:^|[^0-9A-Za-z_.])(?:[0-9](?:[ -]{0,2}[0-9]){12,}|[2-68][0-9]{3}(?:\.[0-9]{4}){3}|3[0-9]{3}\.[0-9]{6}\.[0-9]{4,5})\b"
 )
+_IBAN = look(r"[A-Z]{2}[0-9]{2}[ -]$")
 _GROUPS = look(r"[0-9]+")
 _WORDS = look(
     r"(?i)card|visa|amex|american express|discover|maestro|diners|jcb|unionpay|credit|debit|payment|\bpan\b|\bcc\b|\bcc_?n"
@@ -76,6 +77,8 @@ def cards(data: bytes) -> Iterator[Hit]:
             continue
         if start and data[start - 1] in b"-+" and data[start - 2 : start - 1].isalnum():
             continue
+        if _IBAN.search(before(data, start, 5)):
+            continue
         yield from _in_run(data, [match.span() for match in _GROUPS.finditer(data, start, end)])
 
 
@@ -93,6 +96,10 @@ def _in_run(data: bytes, groups: list[tuple[int, int]]) -> Iterator[Hit]:
             if shape not in _SHAPES and (count > 1 or not 13 <= shape[0] <= 19):
                 continue
             shapes.discard(shape)
+            if shape == (4, 4, 4, 4) and (
+                lengths[max(first - 1, 0) : first] == [4] or lengths[first + 4 : first + 6] == [4, 4]
+            ):
+                continue  # somewhere in a row of such groups
             end = groups[first + count - 1][1]
             if (first and data[start - 1] in b".-") or (
                 data[end : end + 1] in (b".", b"-") and data[end + 1 : end + 2].isdigit()

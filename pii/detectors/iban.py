@@ -27,7 +27,7 @@ def iban(number: str) -> bool:
 def ibans(data: bytes) -> Iterator[Hit]:
     for match in _START.finditer(data):
         start = match.start()
-        if start and data[start - 1] in b"/+=-_" and data[start - 2 : start - 1].isalnum():
+        if start and data[start - 1] in b"/+-_" and data[start - 2 : start - 1].isalnum():
             continue  # in the middle of base64 or of a name
         length = LENGTHS[match.group()[:2].decode().upper()]
         run, end = "", start
@@ -43,5 +43,5 @@ def ibans(data: bytes) -> Iterator[Hit]:
             continue
         if data[end : end + 1] in (b"/", b"+", b"=", b"_") and data[end + 1 : end + 2].isalnum():
             continue
-        if sum(char.isdigit() for char in run) >= 6 and iban(run.upper()):
+        if sum(char.isdigit() for char in run) >= 4 and iban(run.upper()):
             yield start, end, 0.95 if run == run.upper() else 0.85, "iban"

@@ -30,7 +30,7 @@ _LABELLED = search(
     r"(?i)(?:phone|mobile|\bmob|\bcell|\btel|telefone?|telefono|telephone|\bfax|whatsapp|\bsms|movil|celular"
     r"|portable|hotline|\bhandy)"
     r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
-    r"[ \t\"'>*]{0,3}" + _NUMBER
+    r"[ \t\"'>*]{0,3}(?:</?[a-z]{1,8}>[ \t]{0,2}){0,2}" + _NUMBER
 )
 _ASKED = search(
     r"(?i)\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
@@ -44,8 +44,9 @@ _NO_PHONE = look(
     r"[12][09][0-9]{2}[-/. ][0-9]{1,2}[-/. ][0-9]{1,2}(?![0-9])|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][12][09][0-9]{2}"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|[0-9]+\.[0-9]+$"
 )  # dates, addresses, decimals
-_HEX_BEFORE = look(r"(?:\b|x)[0-9a-fA-F]{2,8}[ -]$")
-_HEX_AFTER = look(r"[ -][0-9a-fA-F]{2,8}\b")
+_HEX_BEFORE = look(r"(?:\b|x)(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})[ -]$")
+_HEX_AFTER = look(r"[ -](?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})\b")
+_END_OF_ITEM = look(r"[,;](?:\n|$)")
 
 # Countries whose national numbers begin with a trunk 0.
 _TRUNK_REGIONS = "GB FR DE NL BE CH AT SE FI IE AU NZ JP KR IN ZA TR IL TW TH MY ID PH".split()
@@ -78,7 +79,7 @@ def _trunk_forms() -> dict[tuple[int, ...], list[tuple[re.Pattern[str], re.Patte
             ranges = [range(int(least or 1), int(most or least or 1) + 1) for least, most in groups]
             leading = re.compile((form.leading_digits_pattern or [""])[-1])
             for first, *rest in product(*ranges):
-                if rest and first + sum(rest) <= 11:
+                if rest and first + sum(rest) <= 11 and {first + 1, *rest} != {3}:  # 3-3-3 is a table's
                     forms.setdefault((first + 1, *rest), []).append((leading, general))
     return forms
 
@@ -113,6 +114,11 @@ def _attached(data: bytes, start: int, end: int) -> bool:
     ] == b"_"
 
 
+def _among_hex(data: bytes, start: int, end: int) -> bool:
+    """Between other groups of figures: a row of a dump or of a table."""
+    return bool(_HEX_AFTER.match(data, end) or _HEX_BEFORE.search(before(data, start, 10)))
+
+
 def _internationals(data: bytes) -> Iterator[Hit]:
     for match in _INTERNATIONAL.finditer(data):
         start, end = match.span()
@@ -131,8 +137,10 @@ def _internationals(data: bytes) -> Iterator[Hit]:
         known = _international(number)
         separated = any(byte in b" ()-" for byte in value)
         said = bool(_WORDS.search(before(data, start)))
-        if value[:1] != b"+" and not said and (not separated or not known):
+        if value[:1] != b"+" and not said and (not separated or not known or _among_hex(data, start, end)):
             continue
+        if not said and not separated and data[start - 1 : start] in (b"", b"\n") and _END_OF_ITEM.match(data, end):
+            continue  # a line that a diff adds
         if known:
             yield start, end, 0.95 if said else 0.85, "phone-international"
         elif known is None and (separated or said):
@@ -159,7 +167,7 @@ def _americans(data: bytes) -> Iterator[Hit]:
 def _nationals(data: bytes) -> Iterator[Hit]:
     for match in _NATIONAL.finditer(data):
         start, end = match.span()
-        if _attached(data, start, end) or _HEX_AFTER.match(data, end) or _HEX_BEFORE.search(before(data, start, 10)):
+        if _attached(data, start, end) or _among_hex(data, start, end):
             continue
         groups = re.findall(rb"[0-9]+", match.group())
         national = b"".join(groups)[1:].decode()
@@ -169,11 +177,7 @@ def _nationals(data: bytes) -> Iterator[Hit]:
                 break
     for match in _OTHERS.finditer(data):
         start, end = match.span()
-        if (
-            not _attached(data, start, end)
-            and not _HEX_AFTER.match(data, end)
-            and not _HEX_BEFORE.search(before(data, start, 10))
-        ):
+        if not _attached(data, start, end) and not _among_hex(data, start, end):
             yield start, end, 0.75, "phone-national"
 
 
@@ -188,7 +192,7 @@ def _labelled(data: bytes) -> Iterator[Hit]:
                 continue
             value = found.group()
             count = len(digits(value))
-            if pattern is _ASKED and count < 10 and value.isdigit():
+            if pattern is _ASKED and count < 9 and value.isdigit():
                 continue
             start = end - len(value)
             start += value[:1] == b"(" and b")" not in value  # the sentence's own bracket

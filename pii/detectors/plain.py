@@ -32,9 +32,9 @@ def _plain(code: int) -> str:
         return "\n"
     if category == "Pd" or char == "−":
         return "-"
-    base = unicodedata.normalize("NFKD", char)[:1]  # é is e, ＠ is @
-    if base.isascii():
-        return base
+    whole = unicodedata.normalize("NFKD", char)  # é is e, ＠ is @
+    if whole[0].isascii() and (len(whole) == 1 or category.startswith("L")):
+        return whole[0]
     if category.startswith("L") and unicodedata.bidirectional(char) == "L" and not 0x2E80 <= code <= 0xD7FF:
         return "q"  # a letter of a script that puts spaces between words: part of the word it stands in
     return OTHER
@@ -115,7 +115,8 @@ def forms(text: str) -> list[Form]:
             (b"\\n", b"\n\n"),
             (b"\\r", b"\n\n"),
             (b"\\t", b"\t\t"),
-            (b'\\"', b' "'),
+            (b'\\\\\\"', b'""""'),
+            (b'\\"', b'""'),
             (b"\\/", b" /"),
         ):
             data = data.replace(escaped, plain)
