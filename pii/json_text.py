@@ -51,6 +51,11 @@ class Projection:
     parts: list[Part] = field(default_factory=list)
     has_notes: bool = False  # on some level a blob of which only size and hash are kept
 
+    def place_of(self, place: int) -> int:
+        """Give where a place of the source, outside of parts, stands in the text."""
+        before = [part for part in self.parts if part.source_end <= place]
+        return place + (before[-1].end - before[-1].source_end if before else 0)
+
     def cut(self, length: int) -> "Projection":
         """Give the projection of what stands in the first `length` characters of the text, less a part that is not whole."""
         if length >= len(self.text):

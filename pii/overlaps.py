@@ -76,3 +76,11 @@ def _place(winners: list[Span], span: Span) -> int:
 
 def _stretched(span: Span, start: int, end: int) -> Span:
     return Span(start, end, span.type, span.value, span.confidence, span.detector, span.is_masked)
+
+
+def within(limit: int, spans: list[Span]) -> tuple[int, list[Span]]:
+    """Bring a limit down to the begin of a span across it, and leave out the spans behind. `spans` do not overlap."""
+    for span in spans:
+        if span.start < limit < span.end:
+            limit = span.start
+    return limit, [span for span in spans if span.end <= limit]

@@ -17,7 +17,7 @@ from pii import detectors
 from pii.edits import Edit, Places, applied
 from pii.findings import Finding
 from pii.json_text import Projection, looks_like_json, project, to_source
-from pii.overlaps import Span, resolve, span_of
+from pii.overlaps import Span, resolve, span_of, within
 from pii.patterns import settled
 from pii.policy import FAILED, Handling, Policy
 from pii.tokens import Tokens, visible
@@ -159,14 +159,14 @@ class Redactor:
         """
         spans = resolve(self._spans(text, before))
         limit = len(text) if is_whole else self._reach(text, before)
-        limit, spans = _within(limit, spans)
+        limit, spans = within(limit, spans)
         while spans or shown != before:
             edits = self.replacements(spans)
             out, places = applied(text[:limit], edits), Places(edits)
             found = self._spans(out, shown)
             if not is_whole:
-                end, found = _within(self._reach(out, shown), resolve(found))
-                limit, spans = _within(places.start(end), spans)
+                end, found = within(self._reach(out, shown), resolve(found))
+                limit, spans = within(places.start(end), spans)
             new = [
                 replace(
                     span,
@@ -225,14 +225,6 @@ def _mark_begins(text: str) -> int:
 
 def _overlaps(span: Span, others: list[Span]) -> bool:
     return any(other.start < span.end and span.start < other.end for other in others)
-
-
-def _within(limit: int, spans: list[Span]) -> tuple[int, list[Span]]:
-    """Bring a limit down to the begin of a span across it, and leave out the spans behind."""
-    for span in spans:
-        if span.start < limit < span.end:
-            limit = span.start
-    return limit, [span for span in spans if span.end <= limit]
 
 
 def _outside(spans: list[Span], marks: list[tuple[int, int]], text: str) -> Iterable[Span]:

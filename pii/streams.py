@@ -1,7 +1,8 @@
 """Text that is under way, released as far as redaction of it is final. Sans-io."""
 
 from pii.edits import applied
-from pii.json_text import project, to_source
+from pii.json_text import Projection, project, to_source
+from pii.overlaps import Span, within
 from pii.policy import FAILED
 from pii.redactor import Redactor, log_failure
 
@@ -30,7 +31,7 @@ class LiveText:
             return ""
         released = self._release(is_whole=False)
         # What is held for long is not searched for every word that comes: the work stays linear.
-        self._enough = len(self._held) + len(self._held) // 8
+        self._enough = len(self._held) * 9 // 8 if len(self._held) > CONTEXT else 0
         return released
 
     def flush(self) -> str:
@@ -42,9 +43,7 @@ class LiveText:
             self._held = ""
             return ""
         try:
-            projection = project(self._held if is_whole else self._held[: _open_url(self._held)], is_json=False)
-            spans, limit = self._redactor.settle(projection.text, self._before, self._shown, is_whole)
-            final = projection.cut(limit)
+            final, spans = self._final(is_whole)
             edits = to_source(final, self._redactor.replacements(spans), self._redactor.policy.keep_binary)
         except Exception as error:
             log_failure(error)
@@ -57,6 +56,17 @@ class LiveText:
         self._before = (self._before + final.text)[-CONTEXT:]
         self._shown = (self._shown + applied(final.text, self._redactor.replacements(spans)))[-CONTEXT:]
         return text
+
+    def _final(self, is_whole: bool) -> tuple[Projection, list[Span]]:
+        """Give what of the held text is final, and the values in it."""
+        held = self._held if is_whole else self._held[: _open_url(self._held)]
+        projection = project(held, is_json=False)
+        spans, limit = self._redactor.settle(projection.text, self._before, self._shown, is_whole)
+        final = projection.cut(limit)
+        if not is_whole and (url := _open_url(final.source)) < len(final.source):
+            limit, spans = within(final.place_of(url), spans)
+            final = projection.cut(limit)
+        return final, spans
 
 
 def _open_url(text: str) -> int:

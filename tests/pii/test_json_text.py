@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pii.json_text import project
+from pii.json_text import looks_like_json, project
 from pii.policy import Policy
 from pii.redactor import Redactor
-from tests.pii.test_redactor import EMAIL, MODES, SSN, custom, redactor, redactors
+from tests.pii.test_redactor import EMAIL, MODES, custom, redactor, redactors
 from tests.pii.test_redactor import pieces as texts
 
 
@@ -138,7 +138,13 @@ trees = st.recursive(
 
 
 def strings(value) -> list[str]:
+    """All strings and keys of a tree, but for those that hold JSON all that this holds."""
     if isinstance(value, str):
+        if looks_like_json(value):
+            try:
+                return strings(json.loads(value))
+            except ValueError:
+                return []
         return [value]
     if isinstance(value, dict):
         value = [*value, *value.values()]
@@ -153,9 +159,8 @@ def test_json_stays_json_of_the_same_shape_without_values(made, tree, ascii_only
     value = json.loads(once)
     assert shape(value) == shape(json.loads(data))
     for text in strings(value):
-        assert EMAIL not in text
-        assert SSN not in text
-    assert made.json(once) == once
+        assert made.find(text) == [], text
+    assert made.json(once) == once, (data, once, made.json(once))
     if not made.counts:
         assert once is data
 

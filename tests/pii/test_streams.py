@@ -36,15 +36,15 @@ def test_binary_in_text_is_held_back_until_it_ends(text, seed):
 
 def test_text_without_values_flows():
     live = LiveText(redactor())
-    assert [live.feed(piece) for piece in ("one ", "two ", "three")] == ["one ", "two ", ""]
+    assert [live.feed(piece) for piece in ("one\n", "two\n", "three")] == ["one\n", "two\n", ""]
     assert live.flush() == "three"
 
 
 def test_nothing_of_a_value_is_shown_before_it_is_whole():
     live = LiveText(redactor())
-    assert live.feed(f"mail {EMAIL[:12]}") == "mail "
+    assert live.feed(f"mail:\n{EMAIL[:12]}") == "mail:\n"
     assert live.feed(EMAIL[12:]) == ""
-    assert live.feed(" now") == "[EMAIL] "
+    assert live.feed("\nnow") == "[EMAIL]\n"
 
 
 def test_a_long_text_is_released_as_it_comes():
@@ -57,10 +57,10 @@ def test_a_long_text_is_released_as_it_comes():
 
 def test_patterns_hold_back_what_they_could_still_match():
     word = LiveText(redactor(custom_patterns=(custom("KEY", "sk-[a-z]{3,}"),)))
-    assert (word.feed("a sk-a"), word.feed("bc"), word.feed(" b")) == ("a ", "", "[KEY] ")
-    few = LiveText(redactor(custom_patterns=(custom("KEY", "a b"),)))
-    assert few.feed("x" * 10 + " a") == "x" * 8
-    assert few.feed(" b") + few.flush() == "xx [KEY]"
+    assert (word.feed("a\nsk-a"), word.feed("bc"), word.feed("\nb")) == ("a\n", "", "[KEY]\n")
+    few = LiveText(redactor(custom_patterns=(custom("KEY", "a\nb"),)))
+    assert few.feed("x" * 10 + "\n" * 10 + "a\n") == "x" * 10 + "\n" * 8
+    assert few.feed("b") + few.flush() == "\n\n[KEY]"
     everything = LiveText(redactor(custom_patterns=(custom("KEY", r"BEGIN[\s\S]*END"),)))
     assert everything.feed("BEGIN " * 500) == ""
     assert everything.feed(" END x") + everything.flush() == "[KEY] x"
@@ -69,7 +69,7 @@ def test_patterns_hold_back_what_they_could_still_match():
 def test_a_failure_withholds_the_rest(monkeypatch):
     made = redactor()
     live = LiveText(made)
-    assert live.feed("one ") == "one "
+    assert live.feed("one\n") == "one\n"
     monkeypatch.setattr(made, "settle", None)
     assert live.feed("two ") == FAILED
     assert live.feed(EMAIL) + live.flush() == ""
