@@ -34,7 +34,8 @@ def span_of(finding: Finding, text: str) -> Span:
 def resolve(spans: Iterable[Span]) -> list[Span]:
     """Give spans that do not overlap, in order, and together cover all that `spans` cover.
 
-    Where some overlap the best win, and reach over what is left of the others between them.
+    Where some overlap the best win, and reach over what is left of the others between them: the longest of the most
+    confident, but what a pattern of the user's found goes before what lies within.
     """
     resolved: list[Span] = []
     cluster: list[Span] = []
@@ -51,7 +52,7 @@ def resolve(spans: Iterable[Span]) -> list[Span]:
 def _winners(cluster: list[Span], end: int) -> list[Span]:
     if len(cluster) == 1:
         return cluster
-    ranked = sorted(cluster, key=lambda s: s.rank, reverse=True)
+    ranked = sorted(_unnamed(cluster), key=lambda s: s.rank, reverse=True)
     winners: list[Span] = []
     for span in ranked:
         at = _place(winners, span)
@@ -61,6 +62,17 @@ def _winners(cluster: list[Span], end: int) -> list[Span]:
     starts = [cluster[0].start, *(span.start for span in winners[1:])]
     ends = [*starts[1:], end]
     return [_stretched(span, s, e) for span, s, e in zip(winners, starts, ends, strict=True)]
+
+
+def _unnamed(cluster: list[Span]) -> list[Span]:
+    """Leave out what lies within something that a pattern of the user's found: they have named that, whatever it is."""
+    left, named = [], -1
+    for span in sorted(cluster, key=lambda s: (s.start, s.type in TYPES)):
+        if span.type not in TYPES:
+            named = max(named, span.end)
+        if span.type not in TYPES or span.end > named:
+            left.append(span)
+    return left
 
 
 def _place(winners: list[Span], span: Span) -> int:

@@ -143,6 +143,15 @@ def test_the_longest_of_the_most_confident_wins_and_nothing_is_left():
     assert (span.start, span.end, span.type, span.value) == (0, 8, "SSN", "defgh")
 
 
+def test_what_lies_within_a_pattern_of_the_users_has_its_name():
+    text = "abcdefghij"
+    findings = [Finding(2, 8, "OWN", 0.7, "o"), Finding(2, 8, "EMAIL", 0.99, "e"), Finding(7, 9, "SSN", 0.8, "s")]
+    spans = resolve(span_of(f, text) for f in findings[:2])
+    assert [(s.start, s.end, s.type) for s in spans] == [(2, 8, "OWN")]
+    spans = resolve(span_of(f, text) for f in findings)
+    assert [(s.start, s.end, s.type) for s in spans] == [(2, 9, "SSN")]
+
+
 def test_two_winners_share_what_a_loser_leaves_between_them():
     text = "abcdefghij"
     findings = [Finding(0, 3, "EMAIL", 0.9, "e"), Finding(2, 8, "PHONE", 0.7, "p"), Finding(6, 10, "SSN", 0.9, "s")]
