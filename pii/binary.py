@@ -13,10 +13,18 @@ _BLOB = re.compile(
     r'|"(?P<key>data|file_data|b64_json|partial_image_b64|result|delta|signature|encrypted_content)"\s*+:\s*+'
     r'"(?P<value>(?:[A-Za-z0-9+/_=-]|\\/)++)"'
 )
-_HINTS = (
-    ";base64,",
-    *(f'"{name}"' for name in ("data", "file_data", "b64_json", "partial_image_b64", "result", "delta")),
-    *(f'"{name}"' for name in ("signature", "encrypted_content")),
+_MEMBERS = tuple(
+    f'"{name}"'
+    for name in (
+        "data",
+        "file_data",
+        "b64_json",
+        "partial_image_b64",
+        "result",
+        "delta",
+        "signature",
+        "encrypted_content",
+    )
 )
 # For names that others use too: what the same object must say.
 _SIBLINGS = {
@@ -40,9 +48,9 @@ class Blob:
     note: str | None
 
 
-def blobs(text: str) -> Iterator[Blob]:
-    """Give the base64 of a text, in order."""
-    if not any(hint in text for hint in _HINTS):
+def blobs(text: str, is_json: bool) -> Iterator[Blob]:
+    """Give the base64 of a text, in order: data URLs, and where it is JSON, members."""
+    if ";base64," not in text and not (is_json and any(name in text for name in _MEMBERS)):
         return
     for match in _BLOB.finditer(text):
         name = match["key"]

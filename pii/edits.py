@@ -1,7 +1,7 @@
 """Replacements in a text, and where its places are afterwards."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -60,3 +60,16 @@ class Places:
         """Whether a stretch of the edited text holds anything of a replacement."""
         at = bisect_left(self._starts, end) - 1
         return at >= 0 and self._ends[at] > start
+
+    def around(self, distance: int) -> Iterator[tuple[int, int]]:
+        """Give the stretches of the edited text that are no further than `distance` from a replacement."""
+        begin, end = None, 0
+        for start, stop in zip(self._starts, self._ends, strict=True):
+            if begin is not None and start - distance <= end:
+                end = stop + distance
+                continue
+            if begin is not None:
+                yield begin, end
+            begin, end = max(start - distance, 0), stop + distance
+        if begin is not None:
+            yield begin, end

@@ -23,7 +23,8 @@ STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\Z)', re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|["\\/bfnrt])')
 _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[{}]', re.DOTALL)
 _IS_KEY = re.compile(r'"\s*:')
-_NUMBER = frozenset("+-.0123456789eE")
+_NUMBER = re.compile(r"[+\-.0-9eE]*+")
+_IN_NUMBERS = frozenset("+-.0123456789eE")
 _BEGINS_JSON = re.compile(
     r'\s*+(?:"|\{\s*+(?:["}]|\Z)|\[\s*+(?:["{\[\]]|\Z|(?:-?[\d.eE+-]++|true|false|null)\s*+(?:,|\]\s*+\Z)))'
 )
@@ -77,7 +78,7 @@ def project(source: str, is_json: bool) -> Projection:
     parts = list(_strings(source)) if is_json and "\\" in source else []
     starts = [part.source_start for part in parts]
     own = []
-    for blob in blobs(source):
+    for blob in blobs(source, is_json):
         at = bisect_right(starts, blob.start) - 1
         part = Part(0, 0, blob.start, blob.end, blob=blob)
         if at < 0 or blob.start >= parts[at].source_end:
@@ -136,7 +137,7 @@ class Offsets:
 
     def __getitem__(self, place: int) -> int:
         while self._next and self._next.start() - self._shift < place:
-            self._shift += len(self._next[0]) - len(json.loads(f'"{self._next[0]}"'))
+            self._shift += self._next.end() - self._next.start() - 1
             self._next = next(self._escapes, None)
         return place + self._shift
 
@@ -148,21 +149,23 @@ def to_source(projection: Projection, edits: list[Edit], keep_binary: bool = Fal
     trace, and different keys of an object stay different.
     """
     plain, inner = _by_part(projection, edits)
-    out = _in_json(projection.source, plain) if projection.is_json else plain
+    keys: dict[int, int] = {}
+    out = _in_json(projection.source, plain, keys) if projection.is_json else plain
     for at, part in enumerate(projection.parts):
         if part.blob:
             if part.blob.note and not keep_binary:
                 out.append(Edit(part.source_start, part.source_end, part.blob.note, "BINARY"))
         elif at in inner or (part.inner.has_notes and not keep_binary):
             content = projection.source[part.source_start : part.source_end]
-            is_key = _IS_KEY.match(projection.source, part.source_end)
+            if is_key := projection.is_json and _IS_KEY.match(projection.source, part.source_end):
+                keys[part.source_start] = part.source_end
             offsets = Offsets(content)
             for edit in to_source(part.inner, inner.get(at, []), keep_binary):
                 start = part.source_start + offsets[edit.start]
                 end = part.source_start + offsets[edit.end]
                 out.append(Edit(start, end, encoded(_in_key(edit) if is_key else edit.replacement), edit.type))
     out.sort(key=lambda edit: edit.start)
-    return _distinct_keys(projection.source, out) if projection.is_json else out
+    return _distinct_keys(projection.source, out, keys)
 
 
 def _in_key(edit: Edit) -> str:
@@ -197,8 +200,8 @@ def _by_part(projection: Projection, edits: list[Edit]) -> tuple[list[Edit], dic
     return plain, inner
 
 
-def _in_json(source: str, edits: list[Edit]) -> list[Edit]:
-    """Cut edits of JSON text to its strings and numbers."""
+def _in_json(source: str, edits: list[Edit], keys: dict[int, int]) -> list[Edit]:
+    """Cut edits of JSON text to its strings and numbers; adds to `keys` where those begin and end that are touched."""
     if not edits:
         return []
     out: list[Edit] = []
@@ -206,40 +209,40 @@ def _in_json(source: str, edits: list[Edit]) -> list[Edit]:
     starts = [start for start, _ in contents]
     is_valid: bool | None = None
     for edit in edits:
-        at = edit.start
+        at = max(edit.start, out[-1].end) if out else edit.start
         while at < edit.end:
             number = bisect_right(starts, at) - 1
             if number >= 0 and at < contents[number][1]:
-                end = contents[number][1]
-                is_key = _IS_KEY.match(source, end)
-                replacement = encoded(_in_key(edit) if is_key else edit.replacement)
+                start, end = contents[number]
+                if _IS_KEY.match(source, end):
+                    keys[start] = end
+                replacement = _in_key(edit) if start in keys else edit.replacement
                 stop = min(end, edit.end)
-                out.append(Edit(at, stop, replacement, edit.type))
-                at = stop
-                continue
-            stop = min(edit.end, starts[number + 1] if number + 1 < len(starts) else edit.end)
-            if any(c.isalnum() for c in source[at:stop]):
-                if is_valid is None:
-                    is_valid = _is_valid(source)
-                out += _outside(source, at, stop, edit, is_valid, out[-1].end if out else 0)
+                out.append(Edit(at, stop, encoded(replacement), edit.type))
+            else:
+                stop = min(edit.end, starts[number + 1] if number + 1 < len(starts) else edit.end)
+                if any(c.isalnum() for c in source[at:stop]):
+                    is_valid = _is_valid(source) if is_valid is None else is_valid
+                    found = (
+                        _numbers(source, at, stop, edit) if is_valid else [Edit(at, stop, edit.replacement, edit.type)]
+                    )
+                    out += found
+                    stop = max(stop, found[-1].end) if found else stop
             at = stop
     return out
 
 
-def _outside(source: str, start: int, end: int, edit: Edit, is_valid: bool, floor: int) -> list[Edit]:
-    """What becomes of an edit outside of strings: of a number in JSON, a string; else of the text, what it says."""
-    if not is_valid:
-        return [Edit(start, end, edit.replacement, edit.type)]
-    while start < end and source[start] not in _NUMBER:
-        start += 1
-    while start > floor and source[start - 1] in _NUMBER:
+def _numbers(source: str, start: int, end: int, edit: Edit) -> list[Edit]:
+    """Make strings of the numbers of JSON that an edit touches between its strings."""
+    while start > 0 and source[start - 1] in _IN_NUMBERS:
         start -= 1
-    stop = start
-    while stop < len(source) and source[stop] in _NUMBER:
-        stop += 1
-    if not any(c.isdigit() for c in source[start:stop]):
-        return []
-    return [Edit(start, stop, f'"{encoded(edit.replacement)}"', edit.type)]
+    found = []
+    while start < end:
+        stop = _NUMBER.match(source, start).end()
+        if any(c.isdigit() for c in source[start:stop]):
+            found.append(Edit(start, stop, f'"{encoded(edit.replacement)}"', edit.type))
+        start = max(stop, start + 1)
+    return found
 
 
 def _is_valid(source: str) -> bool:
@@ -256,24 +259,21 @@ def _is_valid(source: str) -> bool:
         return False
 
 
-def _distinct_keys(source: str, edits: list[Edit]) -> list[Edit]:
-    """Number keys of one object that differed and would no longer do so."""
-    touched: dict[int, list[int]] = {}  # where a key begins → its edits
-    strings = None
-    for number, edit in enumerate(edits):
-        if strings is None:
-            spans = [match.span(1) for match in STRING.finditer(source)]
-            strings = [start for start, _ in spans], spans
-        at = bisect_right(strings[0], edit.start) - 1
-        if at >= 0 and edit.end <= strings[1][at][1] and _IS_KEY.match(source, strings[1][at][1]):
-            touched.setdefault(at, []).append(number)
-    if len(touched) < 2:
+def _distinct_keys(source: str, edits: list[Edit], keys: dict[int, int]) -> list[Edit]:
+    """Number keys of one object that differed and would no longer do so. `keys`: where those begin and end that change."""
+    if len(keys) < 2:
         return edits
+    starts = sorted(keys)
+    touched: dict[int, list[int]] = {}  # where a key begins → its edits
+    for number, edit in enumerate(edits):
+        at = bisect_right(starts, edit.start) - 1
+        if at >= 0 and edit.end <= keys[starts[at]]:
+            touched.setdefault(starts[at], []).append(number)
     objects = _objects(source)
     seen: dict[tuple[int, str], dict[str, int]] = {}  # object and new key → old keys with their numbers
     out = list(edits)
-    for at, numbers in touched.items():
-        start, end = strings[1][at]
+    for start, numbers in touched.items():
+        end = keys[start]
         new, place = [], start
         for number in numbers:
             new += (source[place : edits[number].start], edits[number].replacement)

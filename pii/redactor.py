@@ -28,6 +28,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = re.compile(r"([/?&;#])")
 # Percent-encoded characters that are readable as they are in what stands for a value.
 _READABLE = "[]:*@ "
+# Characters on either side of a replacement in which it may bear on what is found.
+_NEAR = 1024
 # How often an address may be encoded over again.
 _LEVELS = 3
 
@@ -163,7 +165,7 @@ class Redactor:
         while spans or shown != before:
             edits = self.replacements(spans)
             out, places = applied(text[:limit], edits), Places(edits)
-            found = self._spans(out, shown)
+            found = self._spans(out, shown) if shown or not is_whole else self._spans_near(out, places)
             if not is_whole:
                 end, found = within(self._reach(out, shown), resolve(found))
                 limit, spans = within(places.start(end), spans)
@@ -206,6 +208,18 @@ class Redactor:
         ]
         marks = [match.span() for match in self._marks.finditer(text)] if "[" in text else []
         return list(_outside(spans, marks, text)) if marks else spans
+
+    def _spans_near(self, text: str, places: Places) -> list[Span]:
+        """Give what is found near the replacements in `text`: nothing has changed for what stands further away."""
+        found: list[Span] = []
+        for start, end in places.around(_NEAR):
+            # What the window cuts off may look like what it is not: there, nothing is taken.
+            floor = start + detectors.CONTEXT if start else 0
+            ceiling = end - detectors.CONTEXT if end < len(text) else end
+            for span in self._spans(text[start:end], ""):
+                if span.start + start >= floor and span.end + start <= ceiling:
+                    found.append(replace(span, start=span.start + start, end=span.end + start))
+        return found
 
     def _reach(self, text: str, before: str) -> int:
         """Give how much of `text` no finding can begin or change in any more."""
