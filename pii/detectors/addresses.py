@@ -16,18 +16,19 @@ _SIX = search(
     r"|::ffff:(?:0:)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f]{1,4}:[0-9a-f]{1,4})"
 )
 _GROUPS = look(r"(?i)[0-9a-f:.]+")
-_WORDS = look(
+_WORDS = search(
     r"(?i)(?:\bip(?:v[46])?\b|_ip\b|\bip_|addr|host|server|client|remote|peer|gateway|dns|subnet|cidr|network|listen|bind"
-    r"|connect|ping|from|://|\bssh\b|inet|src|dst|source|destination|endpoint|forwarded|login|request)[^\n]{0,40}$"
+    r"|connect|ping|from|://|\bssh\b|inet|src|dst|source|destination|endpoint|forwarded|login|request)"
 )
-_VERSION = look(
+_VERSION = search(
     r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
     r"|section|chapter|clause|requires?|sdk|\boid|driver)"
     r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^§][ ]?|~>[ ]?"
     r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
 )
+_LABEL = search(r"[g-zG-Z_][A-Za-z_]*:$")
 _TITLE = look(r"[ \t]+[A-Za-z]")
-_NUMBERED = look(r"(?:^|\n)[ \t#*>-]*$")
+_NUMBERED = search(r"(?:^|\n)[ \t#*>-]*$")
 
 
 def _four(data: bytes, start: int, end: int, value: bytes) -> float:
@@ -80,7 +81,11 @@ def addresses(data: bytes) -> Iterator[Hit]:
         return
     for match in _SIX.finditer(data):
         start, end = match.span()
-        if start and (data[start - 1 : start].isalnum() or data[start - 1] in b":_."):
+        if (
+            start
+            and (data[start - 1 : start].isalnum() or data[start - 1] in b":_.")
+            and not _LABEL.search(before(data, start, 16))
+        ):
             continue
         value = match.group().rstrip(b".")
         if value.endswith(b":") and not value.endswith(b"::"):

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from pii.detectors.base import Hit, look, search
+from pii.detectors.base import Hit, before, look, search
 
 # Never a secret, whatever its name: stands for one.
-_PLACEHOLDER = look(
+_PLACEHOLDER = search(
     r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
     r"|^(?:null|none|nil|true|false|undefined|string|str|bytes|text|int|required|optional|empty|todo|tbd|unset|default"
     r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|^(?:process|os|env|self|this|config"
@@ -43,31 +43,35 @@ _OPTION = search(
     r"[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
 )
 _PARTS = look(
-    rf"(?i)(?P<name>(?:[\w.-]*)(?:{_PASSWORD}|{_NAMES}))[\"'\]}})*_]{{0,3}}(?P<gap>[ \t]*)"
-    r"(?P<operator>===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|)(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)$"
+    rf"(?i)(?P<name>--?[a-z-]+|login[ \t]+[^\s]+[ \t]+password|{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]*"
+    r"(?P<operator>===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|)(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)"
 )
-_NOT_A_SECRET = look(
+_NOT_A_SECRET = search(
     r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token$"
 )
 _RUN = look(r"[^\s\"'`<>]{4,512}")
+_FIGURE = look(r"[0-9]")
 _IS_PASSWORD = look(rf"(?i)(?:{_PASSWORD})$")
 
 
 def entropy(value: bytes) -> float:
     """Shannon's, in bits a character."""
+    value = value[:64]  # enough to tell
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def _classes(value: bytes) -> int:
     """How many of lower case, upper case, digits and signs there are."""
-    kinds = {1 if 97 <= b <= 122 else 2 if 65 <= b <= 90 else 3 if 48 <= b <= 57 else 4 for b in value}
+    kinds = {1 if 97 <= b <= 122 else 2 if 65 <= b <= 90 else 3 if 48 <= b <= 57 else 4 for b in value[:64]}
     return len(kinds)
 
 
 def _named(value: bytes) -> bool:
     """An identifier, a path or a member: what code passes on instead of a secret."""
-    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value))
-    return bool(_IDENTIFIER.match(value)) and humps * 5 <= len(value)
+    if not _IDENTIFIER.match(value):
+        return False
+    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value[:64]))
+    return humps * 5 <= len(value[:64])
 
 
 def _credentials(data: bytes) -> Iterator[Hit]:
@@ -98,17 +102,16 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
 
 
 def _assigned(data: bytes) -> Iterator[Hit]:
-    for match in _ASSIGNMENT.finditer(data):
-        yield from _judged(data, match.end() - 4, max(match.start() - 48, 0))
-    for match in _OPTION.finditer(data):
-        yield from _judged(data, match.end() - 4, match.start())
+    for pattern in (_ASSIGNMENT, _OPTION):
+        for match in pattern.finditer(data):
+            if not _NOT_A_SECRET.search(before(data, match.start(), 16) + match.group()):
+                yield from _judged(data, match.start(), match.end() - 4)
 
 
-def _judged(data: bytes, start: int, since: int) -> Iterator[Hit]:
-    """The value at `start`, if what stands before it from `since` on names it and it is worth hiding."""
-    parts = _PARTS.search(data[since:start])
-    run = _RUN.match(data, start)
-    if not parts or not run or _NOT_A_SECRET.search(parts["name"]):
+def _judged(data: bytes, name: int, start: int) -> Iterator[Hit]:
+    """The value at `start`, if the name before it is one of a secret's and it is worth hiding."""
+    parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
+    if not parts or not run:
         return
     value = run.group()
     if parts["quote"]:
@@ -123,7 +126,7 @@ def _judged(data: bytes, start: int, since: int) -> Iterator[Hit]:
         yield start, start + len(value), 0.85 if parts["quote"] else 0.75, "assignment"
 
 
-_ENDS = look(r"[,;)}\]&|([{]")
+_ENDS = search(r"[,;)}\]&|([{]")
 
 
 def _unquoted(value: bytes) -> bytes:
@@ -134,21 +137,21 @@ def _unquoted(value: bytes) -> bytes:
 
 def _worth_password(value: bytes, parts: re.Match[bytes], in_call: bool) -> bool:
     """People choose short ones: six characters of two classes will do, if they are no name for another value."""
-    if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value)) < 4:
+    if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value[:64])) < 4:
         return False
     if value.isdigit():
         return True
     if _classes(value) == 1:
         return False
-    figures = any(48 <= byte <= 57 for byte in value)
+    figures = bool(_FIGURE.search(value))
     if _named(value):  # hunter2 and password2 look the same: only where no code stands
         return figures and (bool(parts["quote"]) or not (in_call or (parts["space"] and parts["operator"] != b":")))
-    return figures or bool(parts["quote"]) or not in_call
+    return figures or bool(parts["quote"]) or (_classes(value) > 2 and not in_call)
 
 
 def _worth(value: bytes) -> bool:
     """Keys and tokens are made by machines: twelve characters, three bits in each, some of them figures."""
-    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not any(48 <= byte <= 57 for byte in value):
+    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not _FIGURE.search(value):
         return False
     return not _named(value) and entropy(value) >= 3
 

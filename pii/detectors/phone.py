@@ -36,15 +36,15 @@ _ASKED = search(
     r"(?i)\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
     r"(?: (?:at|on|to|via|under))?:? " + _NUMBER
 )
-_AT_END = look(_NUMBER + "$")
-_WORDS = look(
+_AT_END = search(_NUMBER + "$")
+_WORDS = search(
     r"(?i)(?:phone|mobile|\bcell\b|\btel\b|telef|\bfax|whatsapp|\bsms\b|\bcall|\bdial|contact|hotline)[^\n0-9]{0,40}$"
 )
 _NO_PHONE = look(
     r"[12][09][0-9]{2}[-/. ][0-9]{1,2}[-/. ][0-9]{1,2}(?![0-9])|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][12][09][0-9]{2}"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|[0-9]+\.[0-9]+$"
 )  # dates, addresses, decimals
-_HEX_BEFORE = look(r"(?:\b|x)(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})[ -]$")
+_HEX_BEFORE = search(r"(?:\b|x)(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})[ -]$")
 _HEX_AFTER = look(r"[ -](?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})\b")
 _END_OF_ITEM = look(r"[,;](?:\n|$)")
 
@@ -137,7 +137,11 @@ def _internationals(data: bytes) -> Iterator[Hit]:
         known = _international(number)
         separated = any(byte in b" ()-" for byte in value)
         said = bool(_WORDS.search(before(data, start)))
-        if value[:1] != b"+" and not said and (not separated or not known or _among_hex(data, start, end)):
+        if (
+            value[:1] != b"+"
+            and not said
+            and (not separated or b"-" in value or not known or _among_hex(data, start, end))
+        ):
             continue
         if not said and not separated and data[start - 1 : start] in (b"", b"\n") and _END_OF_ITEM.match(data, end):
             continue  # a line that a diff adds
