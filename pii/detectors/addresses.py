@@ -4,7 +4,7 @@ Not marked, as they say nothing of anybody: loopback and the unspecified address
 version 6 whatever is neither global unicast (2000::/3), unique local, link-local nor an embedded version 4.
 """
 
-import ipaddress
+import socket
 from collections.abc import Iterator
 
 from pii.detectors.base import Hit, after, before, look, search
@@ -50,7 +50,7 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
         return 0.3
     if (rest[:1] in (b":", b"/") and rest[1:].isdigit()) or _WORDS.search(context):
         return 0.95
-    if (max(numbers) < 10) or numbers[3] == 0:  # as often a version or a section
+    if max(numbers) < 10 or numbers[3] == 0:  # as often a version or a section
         heading = _NUMBERED.search(context) and _TITLE.match(data, end)
         return 0.3 if heading or numbers[1:] == [0, 0, 0] else 0.7
     return 0.9
@@ -59,13 +59,12 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
 def _six(value: bytes) -> float:
     text = value.decode().partition("%")[0]
     try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError:
+        number = int.from_bytes(socket.inet_pton(socket.AF_INET6, text))
+    except OSError:
         return 0
-    number = int(address)
-    if number >> 32 == 0xFFFF or number >> 32 == 0xFFFF0000:
+    if number >> 32 in (0xFFFF, 0xFFFF0000):  # an IPv4 address, mapped (RFC 4291) or translated (RFC 2765)
         return 0.95 if (number >> 24) & 0xFF not in (0, 127) else 0
-    if number >> 96 == 0x64FF9B << 8 >> 8:
+    if number >> 32 == 0x64FF9B << 64:  # RFC 6052
         return 0.95
     if text.count(":") < 2 or number >> 125 not in (1, 7):
         return 0
@@ -81,11 +80,8 @@ def addresses(data: bytes) -> Iterator[Hit]:
         return
     for match in _SIX.finditer(data):
         start, end = match.span()
-        if (
-            start
-            and (data[start - 1 : start].isalnum() or data[start - 1] in b":_.")
-            and not _LABEL.search(before(data, start, 16))
-        ):
+        attached = start and (data[start - 1 : start].isalnum() or data[start - 1] in b":_.")
+        if attached and not _LABEL.search(before(data, start, 16)):
             continue
         value = match.group().rstrip(b".")
         if value.endswith(b":") and not value.endswith(b"::"):

@@ -41,6 +41,7 @@ _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)
 def emails(data: bytes) -> Iterator[Hit]:
     if b"@" not in data:
         return
+    in_url = b"://" in data
     for match in _ADDRESS.finditer(data):
         start, end = match.span()
         local, _, host = match.group().rpartition(b"@")
@@ -62,6 +63,6 @@ def emails(data: bytes) -> Iterator[Hit]:
         if _PATH.match(data, end) or (data[start - 1 : start] in (b"@", b"$") and start):
             continue
         context = before(data, start, 256)
-        if _IN_URL.search(context) or _COMMAND.search(context):
+        if (in_url and _IN_URL.search(context)) or _COMMAND.search(context):
             continue
         yield start, end, 0.95 if top in _KNOWN or len(top) == 2 else 0.8, "email"
