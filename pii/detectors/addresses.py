@@ -4,7 +4,7 @@ Not marked, as they say nothing of anybody: loopback and the unspecified address
 version 6 whatever is neither global unicast (2000::/3), unique local, link-local nor an embedded version 4.
 """
 
-import ipaddress
+import socket
 from collections.abc import Iterator
 
 from pii.detectors.base import Hit, after, before, look, search
@@ -16,18 +16,19 @@ _SIX = search(
     r"|::ffff:(?:0:)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f]{1,4}:[0-9a-f]{1,4})"
 )
 _GROUPS = look(r"(?i)[0-9a-f:.]+")
-_WORDS = look(
+_WORDS = search(
     r"(?i)(?:\bip(?:v[46])?\b|_ip\b|\bip_|addr|host|server|client|remote|peer|gateway|dns|subnet|cidr|network|listen|bind"
-    r"|connect|ping|from|://|\bssh\b|inet|src|dst|source|destination|endpoint|forwarded|login|request)[^\n]{0,40}$"
+    r"|connect|ping|from|://|\bssh\b|inet|src|dst|source|destination|endpoint|forwarded|login|request)"
 )
-_VERSION = look(
+_VERSION = search(
     r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
     r"|section|chapter|clause|requires?|sdk|\boid|driver)"
     r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^§][ ]?|~>[ ]?"
     r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
 )
+_LABEL = search(r"[g-zG-Z_][A-Za-z_]*:$")
 _TITLE = look(r"[ \t]+[A-Za-z]")
-_NUMBERED = look(r"(?:^|\n)[ \t#*>-]*$")
+_NUMBERED = search(r"(?:^|\n)[ \t#*>-]*$")
 
 
 def _four(data: bytes, start: int, end: int, value: bytes) -> float:
@@ -49,7 +50,7 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
         return 0.3
     if (rest[:1] in (b":", b"/") and rest[1:].isdigit()) or _WORDS.search(context):
         return 0.95
-    if (max(numbers) < 10) or numbers[3] == 0:  # as often a version or a section
+    if max(numbers) < 10 or numbers[3] == 0:  # as often a version or a section
         heading = _NUMBERED.search(context) and _TITLE.match(data, end)
         return 0.3 if heading or numbers[1:] == [0, 0, 0] else 0.7
     return 0.9
@@ -58,13 +59,12 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
 def _six(value: bytes) -> float:
     text = value.decode().partition("%")[0]
     try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError:
+        number = int.from_bytes(socket.inet_pton(socket.AF_INET6, text))
+    except OSError:
         return 0
-    number = int(address)
-    if number >> 32 == 0xFFFF or number >> 32 == 0xFFFF0000:
+    if number >> 32 in (0xFFFF, 0xFFFF0000):  # an IPv4 address, mapped (RFC 4291) or translated (RFC 2765)
         return 0.95 if (number >> 24) & 0xFF not in (0, 127) else 0
-    if number >> 96 == 0x64FF9B << 8 >> 8:
+    if number >> 32 == 0x64FF9B << 64:  # RFC 6052
         return 0.95
     if text.count(":") < 2 or number >> 125 not in (1, 7):
         return 0
@@ -80,7 +80,8 @@ def addresses(data: bytes) -> Iterator[Hit]:
         return
     for match in _SIX.finditer(data):
         start, end = match.span()
-        if start and (data[start - 1 : start].isalnum() or data[start - 1] in b":_."):
+        attached = start and (data[start - 1 : start].isalnum() or data[start - 1] in b":_.")
+        if attached and not _LABEL.search(before(data, start, 16)):
             continue
         value = match.group().rstrip(b".")
         if value.endswith(b":") and not value.endswith(b"::"):

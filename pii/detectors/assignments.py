@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from pii.detectors.base import Hit, look, search
+from pii.detectors.base import Hit, before, look, search
 
 # Never a secret, whatever its name: stands for one.
-_PLACEHOLDER = look(
-    r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
+_PLACEHOLDER = search(
+    r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|(?:^|[_./-])example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
     r"|^(?:null|none|nil|true|false|undefined|string|str|bytes|text|int|required|optional|empty|todo|tbd|unset|default"
     r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|^(?:process|os|env|self|this|config"
     r"|settings|request|req|ctx|data|args|options|params|props|state|import|secrets|vars|local|module|var|each)\."
@@ -25,7 +25,7 @@ _AUTHORIZATION = search(
     r"|\bbearer[ \t]{1,4}[A-Za-z0-9._~+/=-]{16}"
 )
 _CREDENTIALS = look(r"[A-Za-z0-9._~+/=:-]{8,8192}")
-_ADDRESS = search(r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`]{0,255}@[A-Za-z0-9\[]")
+_ADDRESS = search(r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`/]{0,255}@[A-Za-z0-9\[]")
 _IN_ADDRESS = look(r"[A-Za-z0-9+.-]+://[^\s:/@]*:([^\s\"'<>`]*)@")
 
 _PASSWORD = r"passw(?:or)?d|passwd|passphrase|passcode|\bpwd|_pwd|pwd|\bpass|_pass"
@@ -42,32 +42,37 @@ _OPTION = search(
     r"|secret|secret-key|access-token|auth-token|client-secret))"
     r"[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
 )
+_USER = search(r"(?:[ \t]-u|--user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}")  # curl's
 _PARTS = look(
-    rf"(?i)(?P<name>(?:[\w.-]*)(?:{_PASSWORD}|{_NAMES}))[\"'\]}})*_]{{0,3}}(?P<gap>[ \t]*)"
-    r"(?P<operator>===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|)(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)$"
+    rf"(?i)(?P<name>--?[a-z-]+|login[ \t]+[^\s]+[ \t]+password|{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]*"
+    r"(?P<operator>===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|)(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)"
 )
-_NOT_A_SECRET = look(
-    r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token$"
+_NOT_A_SECRET = search(
+    r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token"
 )
 _RUN = look(r"[^\s\"'`<>]{4,512}")
+_FIGURE = look(r"[0-9]")
 _IS_PASSWORD = look(rf"(?i)(?:{_PASSWORD})$")
 
 
 def entropy(value: bytes) -> float:
     """Shannon's, in bits a character."""
+    value = value[:64]  # enough to tell
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def _classes(value: bytes) -> int:
     """How many of lower case, upper case, digits and signs there are."""
-    kinds = {1 if 97 <= b <= 122 else 2 if 65 <= b <= 90 else 3 if 48 <= b <= 57 else 4 for b in value}
+    kinds = {1 if 97 <= b <= 122 else 2 if 65 <= b <= 90 else 3 if 48 <= b <= 57 else 4 for b in value[:64]}
     return len(kinds)
 
 
 def _named(value: bytes) -> bool:
     """An identifier, a path or a member: what code passes on instead of a secret."""
-    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value))
-    return bool(_IDENTIFIER.match(value)) and humps * 5 <= len(value)
+    if not _IDENTIFIER.match(value):
+        return False
+    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value[:64]))
+    return humps * 5 <= len(value[:64])
 
 
 def _credentials(data: bytes) -> Iterator[Hit]:
@@ -92,38 +97,48 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
         if not found:
             continue
         value = found.group(1)
-        if not value or _PLACEHOLDER.search(value) or (value.isdigit() and len(value) < 6) or b"://" in value:
+        if not value or _PLACEHOLDER.search(value) or (value.isdigit() and len(value) < 6):
             continue
         yield match.start() + found.start(1), match.start() + found.end(1), 0.9, "connection-string"
 
 
+def _users(data: bytes) -> Iterator[Hit]:
+    for match in _USER.finditer(data):
+        run = _RUN.match(data, match.end() - 4)
+        if run and not run.group().isdigit() and not _PLACEHOLDER.search(run.group()) and _FIGURE.search(run.group()):
+            yield *run.span(), 0.75, "connection-string"
+
+
 def _assigned(data: bytes) -> Iterator[Hit]:
-    for match in _ASSIGNMENT.finditer(data):
-        yield from _judged(data, match.end() - 4, max(match.start() - 48, 0))
-    for match in _OPTION.finditer(data):
-        yield from _judged(data, match.end() - 4, match.start())
+    for pattern in (_ASSIGNMENT, _OPTION):
+        done = 0
+        for match in pattern.finditer(data):
+            name, start = match.start(), match.end() - 4
+            parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
+            if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
+                continue  # a name within a value is part of it
+            done, confidence = _judged(data, start, parts, run.group())
+            if confidence:
+                yield start, done, confidence, "assignment"
 
 
-def _judged(data: bytes, start: int, since: int) -> Iterator[Hit]:
-    """The value at `start`, if what stands before it from `since` on names it and it is worth hiding."""
-    parts = _PARTS.search(data[since:start])
-    run = _RUN.match(data, start)
-    if not parts or not run or _NOT_A_SECRET.search(parts["name"]):
-        return
-    value = run.group()
+def _judged(data: bytes, start: int, parts: re.Match[bytes], value: bytes) -> tuple[int, float]:
+    """Where the value at `start` ends, and how surely it is a secret, of the name and the operator in `parts`."""
+    end = start + len(value)
     if parts["quote"]:
-        if data[run.end() : run.end() + 1] not in (b'"', b"'", b"`"):
-            return  # with spaces: a sentence
+        if data[end : end + 1] not in (b'"', b"'", b"`"):
+            return end, 0  # with spaces: a sentence
         in_call = False
     else:
         value = _unquoted(value)
-        in_call = data[start + len(value) : start + len(value) + 1] in (b")", b",", b";", b"(", b"[")
+        end = start + len(value)
+        in_call = data[end : end + 1] in (b")", b",", b";", b"(", b"[")
     password = bool(_IS_PASSWORD.search(parts["name"]))
-    if _worth_password(value, parts, in_call) if password else _worth(value):
-        yield start, start + len(value), 0.85 if parts["quote"] else 0.75, "assignment"
+    worth = _worth_password(value, parts, in_call) if password else _worth(value)
+    return end, (0.85 if parts["quote"] else 0.75) if worth else 0
 
 
-_ENDS = look(r"[,;)}\]&|([{]")
+_ENDS = search(r"[,;)}\]&|([{]")
 
 
 def _unquoted(value: bytes) -> bytes:
@@ -134,21 +149,21 @@ def _unquoted(value: bytes) -> bytes:
 
 def _worth_password(value: bytes, parts: re.Match[bytes], in_call: bool) -> bool:
     """People choose short ones: six characters of two classes will do, if they are no name for another value."""
-    if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value)) < 4:
+    if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value[:64])) < 4:
         return False
     if value.isdigit():
         return True
     if _classes(value) == 1:
         return False
-    figures = any(48 <= byte <= 57 for byte in value)
+    figures = bool(_FIGURE.search(value))
     if _named(value):  # hunter2 and password2 look the same: only where no code stands
         return figures and (bool(parts["quote"]) or not (in_call or (parts["space"] and parts["operator"] != b":")))
-    return figures or bool(parts["quote"]) or not in_call
+    return figures or bool(parts["quote"]) or (_classes(value) > 2 and not in_call)
 
 
 def _worth(value: bytes) -> bool:
     """Keys and tokens are made by machines: twelve characters, three bits in each, some of them figures."""
-    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not any(48 <= byte <= 57 for byte in value):
+    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not _FIGURE.search(value):
         return False
     return not _named(value) and entropy(value) >= 3
 
@@ -156,4 +171,5 @@ def _worth(value: bytes) -> bool:
 def assignments(data: bytes) -> Iterator[Hit]:
     yield from _credentials(data)
     yield from _passwords_in_addresses(data)
+    yield from _users(data)
     yield from _assigned(data)

@@ -2,30 +2,34 @@
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, after, before, look, search
+from pii.detectors.base import Hit, after, before, digits, look, search
 
 # Digits with spaces or hyphens between any of them; full stops only in the usual groups, or decimals would be candidates.
 _RUN = search(
     r"(?:^|[^0-9A-Za-z_.])(?:[0-9](?:[ -]{0,2}[0-9]){12,}|[2-68][0-9]{3}(?:\.[0-9]{4}){3}|3[0-9]{3}\.[0-9]{6}\.[0-9]{4,5})\b"
 )
-_IBAN = look(r"[A-Z]{2}[0-9]{2}[ -]$")
+_IBAN = search(r"[A-Z]{2}[0-9]{2}[ -]$")
 _GROUPS = look(r"[0-9]+")
-_WORDS = look(
+_WORDS = search(
     r"(?i)card|visa|amex|american express|discover|maestro|diners|jcb|unionpay|credit|debit|payment|\bpan\b|\bcc\b|\bcc_?n"
 )
 # Other long numbers say what they are.
-_OTHER = look(
+_OTHER = search(
     r"(?i)(?:id|ids|ts|time|timestamp|_at|seq|sequence|offset|hash|checksum|trace|span|nonce|seed|size|bytes|version|isbn"
     r"|ean|upc|gtin|sku|imei|serial|tracking|invoice|order|ref|build|epoch|ns|us|nanos|micros)[\"']?[ \t]*[:=#][ \t]*[\"']?$"
 )
 _SHAPES = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (6, 13), (4, 4, 4, 4, 2)}
+_FIRST = {4, 6, *range(13, 20)}
 _MOST = max(len(shape) for shape in _SHAPES)
+
+
+_DOUBLED = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
 
 
 def luhn(number: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
-    double = [sum(divmod(2 * int(digit), 10)) for digit in number[-2::-2]]
-    return (sum(map(int, number[-1::-2])) + sum(double)) % 10 == 0
+    single, double = number[-1::-2].encode(), number[-2::-2].encode().translate(_DOUBLED)
+    return (sum(single) - 48 * len(single) + sum(double)) % 10 == 0
 
 
 def issued(number: str) -> float:
@@ -55,7 +59,7 @@ def issued(number: str) -> float:
 
 
 def _confidence(data: bytes, start: int, end: int, shape: tuple[int, ...]) -> float:
-    number = "".join(map(chr, filter(lambda byte: 48 <= byte <= 57, data[start:end])))
+    number = digits(data[start:end])
     likely = issued(number)
     if not likely or not luhn(number) or len(set(number)) < 2:
         return 0
@@ -73,8 +77,9 @@ def cards(data: bytes) -> Iterator[Hit]:
     for run in _RUN.finditer(data):
         start, end = run.span()
         start += not 48 <= data[start] <= 57  # the character before it
-        if data[start] in b"0179" and data[start:end].isdigit():
-            continue
+        if data[start:end].isdigit():
+            if data[start] not in b"234568" or end - start > 19 or not issued(data[start:end].decode()):
+                continue
         if start and data[start - 1] in b"-+" and data[start - 2 : start - 1].isalnum():
             continue
         if _IBAN.search(before(data, start, 5)):
@@ -87,7 +92,7 @@ def _in_run(data: bytes, groups: list[tuple[int, int]]) -> Iterator[Hit]:
     lengths = [end - start for start, end in groups]
     shapes = {tuple(lengths)} if 13 <= sum(lengths) <= 19 else set()
     for first, (start, _) in enumerate(groups):
-        if data[start] not in b"23456" and data[start] != 56:
+        if lengths[first] not in _FIRST or data[start] not in b"234568":
             continue
         for count in range(1, _MOST + 1):
             shape = tuple(lengths[first : first + count])

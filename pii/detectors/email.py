@@ -32,8 +32,8 @@ _NO_DOMAIN = frozenset(
 _NO_LOCAL = frozenset("git hg svn this super return break continue yield".split())
 _NO_HOST = frozenset(b"self this np torch tf math jnp".split())
 # RFC 3986's userinfo, before the host of an address: a password there is a secret's detector's.
-_IN_URL = look(r"[A-Za-z][A-Za-z0-9+.-]*:/{2}[^\s/?#\"'<>]*$")
-_COMMAND = look(r"(?:^|[\s;&|`(])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|rdesktop|xfreerdp)[ \t][^|;&\n]*$")
+_IN_URL = search(r"[A-Za-z][A-Za-z0-9+.-]*:/{2}[^\s/?#\"'<>]*$")
+_COMMAND = search(r"(?:^|[\s;&|`(])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|rdesktop|xfreerdp)[ \t][^|;&\n]*$")
 # `host:path` of scp and git, a shell's prompt, a version behind a slash
 _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)|@")
 
@@ -41,6 +41,7 @@ _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)
 def emails(data: bytes) -> Iterator[Hit]:
     if b"@" not in data:
         return
+    in_url = b"://" in data
     for match in _ADDRESS.finditer(data):
         start, end = match.span()
         local, _, host = match.group().rpartition(b"@")
@@ -62,6 +63,6 @@ def emails(data: bytes) -> Iterator[Hit]:
         if _PATH.match(data, end) or (data[start - 1 : start] in (b"@", b"$") and start):
             continue
         context = before(data, start, 256)
-        if _IN_URL.search(context) or _COMMAND.search(context):
+        if (in_url and _IN_URL.search(context)) or _COMMAND.search(context):
             continue
         yield start, end, 0.95 if top in _KNOWN or len(top) == 2 else 0.8, "email"

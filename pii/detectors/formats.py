@@ -56,9 +56,10 @@ FORMATS = (
     Format("json-web-token", r"\beyJ", rf"[{_}]{{10,4096}}\.eyJ[{_}]{{4,8192}}\.[{_}]*|[{_}]{{10,4096}}\.[{_}]*\.[{_}]{{8,64}}\.[{_}]{{8,8192}}\.[{_}]{{8,64}}", 0.95, "RFC 7519, RFC 7516"),
 )  # fmt: skip
 
-_BEGINS = search("|".join(form.begins for form in FORMATS))
+_MORE = 10  # characters after a beginning, without which it is none
+_BEGINS = search(f"(?:{'|'.join(form.begins for form in FORMATS)})[A-Za-z0-9_./+-]{{{_MORE}}}")
 _WHOLE = [(look(f"(?:{form.begins})"), look(f"(?:{form.begins})(?:{form.goes_on})"), form) for form in FORMATS]
-_REPEATED = look(r"(?i)(?:x{8}|\*{4}|\.{4}|0{16}|your[_-]?|placeholder|redacted)")
+_REPEATED = search(r"(?i)(?:x{8}|\*{4}|\.{4}|0{16}|your[_-]?|placeholder|redacted)")
 
 
 @lru_cache(maxsize=4096)
@@ -72,7 +73,7 @@ def formats(data: bytes) -> Iterator[Hit]:
         start = match.start()
         if start < done or (start and data[start - 1] in b"-" and data[start - 2 : start - 1].isalnum()):
             continue
-        for whole, form in _of(match.group()):
+        for whole, form in _of(match.group()[:-_MORE]):
             found = whole.match(data, start)
             if not found or _REPEATED.search(found.group()):
                 continue

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, search
+from pii.detectors.base import Hit, look, search
 
 LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BI": 27, "BR": 29,
@@ -16,6 +16,7 @@ LENGTHS = {
     "YE": 30,
 }  # fmt: skip
 
+_WRITTEN = {length: look(rf"(?:[A-Za-z0-9][ -]?){{{length - 1}}}[A-Za-z0-9]") for length in LENGTHS.values()}
 _START = search(rf"(?i)\b(?:{'|'.join(LENGTHS)})[ -]?[0-9]{{2}}[ -]?[A-Z0-9]{{2}}")
 
 
@@ -30,16 +31,12 @@ def ibans(data: bytes) -> Iterator[Hit]:
         if start and data[start - 1] in b"/+-_" and data[start - 2 : start - 1].isalnum():
             continue  # in the middle of base64 or of a name
         length = LENGTHS[match.group()[:2].decode().upper()]
-        run, end = "", start
-        while end < len(data) and len(run) < length:  # the country says how long it is
-            byte = data[end : end + 1]
-            if byte.isalnum():
-                run += byte.decode()
-            elif byte not in (b" ", b"-") or data[end - 1 : end] == byte:
-                break
-            end += 1
-        joined = end - start == length
-        if len(run) < length or data[end : end + 1].isalnum() or (not joined and run != run.upper()):
+        written = _WRITTEN[length].match(data, start)
+        if not written:
+            continue
+        end = written.end()
+        run = written.group().replace(b" ", b"").replace(b"-", b"").decode()
+        if data[end : end + 1].isalnum() or (end - start > length and run != run.upper()):
             continue
         if data[end : end + 1] in (b"/", b"+", b"=", b"_") and data[end + 1 : end + 2].isalnum():
             continue

@@ -19,7 +19,9 @@ _AMERICAN = search(
     r"(?:\b1[ .-])?(?:\([0-9]{3}\)[ -]{0,2}[0-9]{3}[ .-][0-9]{4}|\b[0-9]{3}-[0-9]{3}-[0-9]{4}|\b[0-9]{3}\.[0-9]{3}\.[0-9]{4}"
     r"|\b[0-9]{3}/[0-9]{3}-[0-9]{4})\b"
 )
-_NATIONAL = search(r"(?:\(0[0-9]{1,5}\)|\b0[1-9][0-9]{0,4})(?:[ .-][0-9]{2,5}){2,4}\b|\(0[0-9]{1,5}\) ?[0-9]{4,8}\b")
+_NATIONAL = search(
+    r"(?:\(0[0-9]{1,5}\)|\b0[1-9][0-9]{0,4})(?:[ .-][0-9]{2,5}){2,4}\b|\(0[0-9]{1,5}\) ?[0-9]{4,8}\b|\b0[1-9][0-9]{3}[ -][0-9]{6}\b"
+)
 _OTHERS = search(
     r"\b8[ -]?\([0-9]{3}\) ?[0-9]{3}[ -][0-9]{2}[ -][0-9]{2}\b"  # Russia
     r"|\([1-9][0-9]\) ?9?[0-9]{4}[ -][0-9]{4}\b"  # Brazil
@@ -28,7 +30,7 @@ _OTHERS = search(
 _NUMBER = r"\(?\+?\(?[0-9](?:[ ./()-]{0,3}[0-9]){6,14}\b"
 _LABELLED = search(
     r"(?i)(?:phone|mobile|\bmob|\bcell|\btel|telefone?|telefono|telephone|\bfax|whatsapp|\bsms|movil|celular"
-    r"|portable|hotline|\bhandy)"
+    r"|portable|hotline|\bhandy|contact (?:number|no\b)|\bph\b)"
     r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
     r"[ \t\"'>*]{0,3}(?:</?[a-z]{1,8}>[ \t]{0,2}){0,2}" + _NUMBER
 )
@@ -36,16 +38,17 @@ _ASKED = search(
     r"(?i)\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
     r"(?: (?:at|on|to|via|under))?:? " + _NUMBER
 )
-_AT_END = look(_NUMBER + "$")
-_WORDS = look(
+_AT_END = search(_NUMBER + "$")
+_WORDS = search(
     r"(?i)(?:phone|mobile|\bcell\b|\btel\b|telef|\bfax|whatsapp|\bsms\b|\bcall|\bdial|contact|hotline)[^\n0-9]{0,40}$"
 )
 _NO_PHONE = look(
     r"[12][09][0-9]{2}[-/. ][0-9]{1,2}[-/. ][0-9]{1,2}(?![0-9])|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][12][09][0-9]{2}"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|[0-9]+\.[0-9]+$"
 )  # dates, addresses, decimals
-_HEX_BEFORE = look(r"(?:\b|x)(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})[ -]$")
+_HEX_BEFORE = search(r"(?:\b|x)(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})[ -]$")
 _HEX_AFTER = look(r"[ -](?:[0-9a-fA-F]{2}|[0-9a-fA-F]{0,7}[0-9][0-9a-fA-F]{1,7})\b")
+_ROUND = look(r"[0-9]00[^0-9][0-9]00")
 _END_OF_ITEM = look(r"[,;](?:\n|$)")
 
 # Countries whose national numbers begin with a trunk 0.
@@ -119,31 +122,40 @@ def _among_hex(data: bytes, start: int, end: int) -> bool:
     return bool(_HEX_AFTER.match(data, end) or _HEX_BEFORE.search(before(data, start, 10)))
 
 
+def _known(value: bytes) -> tuple[bytes, bool | None]:
+    """The number that `value` begins with, as other figures may follow it, and what `_international` says of it."""
+    possible = None
+    while len(value) >= 9:
+        number = digits(value) if value[:1] == b"+" else digits(value).removeprefix("00")
+        known = _international(number) if len(number) <= 15 else False
+        if known:
+            return value, True
+        if known is None and possible is None:
+            possible = value
+        value = value[: max(value.rfind(b" "), value.rfind(b"("), 0)].rstrip(b" (./-")
+    return (possible, None) if possible else (value, False)
+
+
 def _internationals(data: bytes) -> Iterator[Hit]:
     for match in _INTERNATIONAL.finditer(data):
-        start, end = match.span()
-        value = match.group()
-        number = digits(value).removeprefix("00") if value[:1] != b"+" else digits(value)
-        while len(number) > 15 or not _international(number):  # more figures follow, as in a table
-            cut = max(value.rfind(b" "), value.rfind(b"("))
-            if cut < 9:
-                break
-            value = value[:cut].rstrip(b" (./-")
-            number = digits(value) if value[:1] == b"+" else digits(value).removeprefix("00")
-        else:
-            end = start + len(value)
-        if len(number) > 15 or _attached(data, start, end):
+        start = match.start()
+        value, known = _known(match.group())
+        end = start + len(value)
+        if known is False or _attached(data, start, end):
             continue
-        known = _international(number)
         separated = any(byte in b" ()-" for byte in value)
         said = bool(_WORDS.search(before(data, start)))
-        if value[:1] != b"+" and not said and (not separated or not known or _among_hex(data, start, end)):
+        if (
+            value[:1] != b"+"
+            and not said
+            and (not separated or b"-" in value or not known or _among_hex(data, start, end))
+        ):
             continue
         if not said and not separated and data[start - 1 : start] in (b"", b"\n") and _END_OF_ITEM.match(data, end):
             continue  # a line that a diff adds
         if known:
             yield start, end, 0.95 if said else 0.85, "phone-international"
-        elif known is None and (separated or said):
+        elif separated or said:
             yield start, end, 0.75, "phone-international"
 
 
@@ -160,7 +172,9 @@ def _americans(data: bytes) -> Iterator[Hit]:
             yield start, end, 0.95, "phone-american"
         elif valid:
             yield start, end, 0.75 if b"." in value else 0.9, "phone-american"
-        elif b"." not in value:  # written like one, though the plan has no such area
+        elif digits(value)[-10] > "1" or (
+            b"." not in value and not _ROUND.match(value)
+        ):  # written like one, and invented
             yield start, end, 0.75, "phone-american"
 
 

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pii.detectors.base import look, search
 
@@ -67,7 +68,7 @@ _ESCAPE = (
     r"\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|%([2-7][0-9A-Fa-f])|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});"
     r"|&(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);"
 )
-_ESCAPES, _PARTS = search(_ESCAPE), look(_ESCAPE)
+_ESCAPES, _PARTS = search(re.sub(r"\((?!\?)", "(?:", _ESCAPE)), look(_ESCAPE)  # no groups: RE2 is faster then
 _NAMED = {
     b"nbsp": " ", b"commat": "@", b"shy": INVISIBLE, b"zwnj": INVISIBLE, b"zwj": INVISIBLE, b"period": ".",
     b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
@@ -129,21 +130,22 @@ def forms(text: str) -> list[Form]:
     return [apart, _joined(form)] if _INSIDE.search(form.data) else [apart]  # beside an emoji it hides nothing
 
 
-def _decoded(escape: bytes) -> str:
+@lru_cache(maxsize=4096)
+def _decoded(escape: bytes) -> bytes:
     match = _PARTS.fullmatch(escape)
     assert match
     json, hexadecimal, percent, decimal, html, name = match.groups()
     if name:
-        return _NAMED[name]
+        return _NAMED[name].encode()
     code = int(decimal) if decimal else int(json or hexadecimal or percent or html, 16)
-    return _TABLE[code] if 31 < code < 0x110000 else "\n"
+    return _TABLE[code].encode() if 31 < code < 0x110000 else b"\n"
 
 
 def _unescaped(data: bytes) -> Form:
     out, marks, shifts, done, length = [], [], [], 0, 0
     for match in _ESCAPES.finditer(data):
         start, end = match.span()
-        out += data[done:start], _decoded(match.group()).encode()
+        out += data[done:start], _decoded(match.group())
         length += start - done + 1
         marks.append(length)
         shifts.append(end - length)

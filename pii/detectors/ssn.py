@@ -3,14 +3,14 @@ numbers of the same form (ITIN, 900-999)."""
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, after, before, digits, look, search
+from pii.detectors.base import Hit, after, before, digits, search
 
 _WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|taxpayer|tax[ _-]?id|itin|\btin\b)"
 _SPLIT = search(r"\b[0-9]{3}(?:-[0-9]{2}-|[ .][0-9]{2}[ .]|/[0-9]{2}/| - [0-9]{2} - )[0-9]{4}\b")
 _LABELLED = search(rf"(?i){_WORDS}[^0-9\n]{{0,32}}[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b")
 _NAMED_AFTER = search(rf"(?i)\b[0-9]{{9}}\b[^0-9\n]{{0,20}}{_WORDS}")
-_NUMBER = look(r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}")
-_SAYS_SO = look(rf"(?i){_WORDS}")
+_NUMBER = search(r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}")
+_SAYS_SO = search(rf"(?i){_WORDS}")
 
 
 def _possible(number: str) -> bool:
