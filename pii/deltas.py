@@ -76,6 +76,9 @@ def _chat(message: dict) -> Iterator[Field]:
         if not isinstance(delta, dict):
             continue
         yield from _texts((index,), delta, "content", "refusal", "reasoning_content", "reasoning")
+        for position, detail in _objects(delta.get("reasoning_details")):
+            stream = (index, "details", repr(detail.get("index", position)))
+            yield from _texts(stream, detail, "text", "summary")
         yield from _texts((index, "audio"), delta.get("audio"), "transcript")
         yield from _texts((index, "old"), delta.get("function_call"), "arguments", is_json=True)
         for position, call in _objects(delta.get("tool_calls")):

@@ -27,7 +27,7 @@ logger = logging.getLogger("lunaroute.pii")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = re.compile(r"([/?&;#])")
 # Percent-encoded characters that are readable as they are in what stands for a value.
-_READABLE = "[]:*@ "
+_READABLE = "[]:*@"
 # Characters on either side of a replacement in which it may bear on what is found.
 _NEAR = 1024
 # How often an address may be encoded over again.

@@ -34,6 +34,14 @@ def test_it_says_where_what_and_by_whom(tmp_path):
     assert SSN.encode() not in done.stdout
 
 
+def test_the_sample_of_the_documentation(tmp_path):
+    page = (ROOT / "docs" / "pii.md").read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith("-:1:13 ")]
+    assert f"echo 'My email is {EMAIL}' | lunaroute-server pii scan -" in page
+    done = run(tmp_path, "pii", "scan", "-", given=f"My email is {EMAIL}\n".encode())
+    assert done.stdout.decode() == line + "\n"
+
+
 def test_it_reads_the_standard_input_and_speaks_json(tmp_path):
     done = run(tmp_path, "pii", "scan", "-", "--json", given=f"\ufeff{EMAIL}".encode("utf-16-le"))
     assert done.returncode == 1
