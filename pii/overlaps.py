@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pii.detectors import TYPES
-from pii.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,6 @@ class Span:
     def rank(self) -> tuple:
         """The most confident wins, of these the longest, then a pattern of the user's, then what comes first."""
         return (self.confidence, self.end - self.start, self.type not in TYPES, -self.start)
-
-
-def span_of(finding: Finding, text: str) -> Span:
-    """Make the span of a finding in `text`."""
-    value = text[finding.start : finding.end]
-    return Span(finding.start, finding.end, finding.type, value, finding.confidence, finding.detector)
 
 
 def resolve(spans: Iterable[Span]) -> list[Span]:

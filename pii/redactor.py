@@ -17,7 +17,7 @@ from pii import detectors
 from pii.edits import Edit, Places, applied
 from pii.findings import Finding
 from pii.json_text import Projection, looks_like_json, project, to_source
-from pii.overlaps import Span, resolve, span_of, within
+from pii.overlaps import Span, resolve, within
 from pii.patterns import settled
 from pii.policy import FAILED, Handling, Policy
 from pii.tokens import Tokens, visible
@@ -186,26 +186,25 @@ class Redactor:
         return spans, limit
 
     def _spans(self, text: str, before: str) -> list[Span]:
-        """Give what is found in `text`, but for what redaction left there: overlapping, in the order of no matter."""
+        """Give what is found in `text`, but for what redaction left there: overlapping, in no order."""
         whole, start = before + text, len(before)
-        if not whole.isascii():
+        try:
+            whole.encode()
+        except UnicodeEncodeError:
             whole = _SURROGATES.sub("\ufffd", whole)  # character by character: places stay
-        found = [
-            finding
-            for finding in detectors.find(whole, self.policy.types, self.policy.min_confidence)
-            if finding.start >= start
+        spans = [
+            Span(f.start - start, f.end - start, f.type, whole[f.start : f.end], f.confidence, f.detector)
+            for f in detectors.find(whole, self.policy.types, self.policy.min_confidence)
+            if f.start >= start
         ]
         for pattern in self._patterns:
-            found += [
-                Finding(*match.span(), pattern.name, pattern.confidence, "custom pattern")
-                for match in pattern.pattern.finditer(whole, start)
-                if match.end() > match.start()
+            spans += [
+                Span(first - start, last - start, pattern.name, whole[first:last], pattern.confidence, "custom pattern")
+                for first, last in (match.span() for match in pattern.pattern.finditer(whole, start))
+                if first < last
             ]
-        if not found:
+        if not spans:
             return []
-        spans = [
-            replace(span, start=span.start - start, end=span.end - start) for span in (span_of(f, whole) for f in found)
-        ]
         marks = [match.span() for match in self._marks.finditer(text)] if "[" in text else []
         return list(_outside(spans, marks, text)) if marks else spans
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pii import detectors
 from pii.findings import Finding
-from pii.overlaps import resolve, span_of
+from pii.overlaps import Span, resolve
 from pii.patterns import compiled
 from pii.policy import FAILED, CustomPattern, Handling, Policy
 from pii.redactor import Redactor
@@ -20,6 +20,11 @@ MODES = ("mask", "remove", "tokenize", "partial")
 
 def redactor(mode="mask", **more) -> Redactor:
     return Redactor(Policy(mode=mode, secret="a secret of the tests", **more))
+
+
+def span_of(finding: Finding, text: str) -> Span:
+    value = text[finding.start : finding.end]
+    return Span(finding.start, finding.end, finding.type, value, finding.confidence, finding.detector)
 
 
 def custom(name="API_KEY", pattern="sk-[a-zA-Z0-9]{32}", **more) -> CustomPattern:
