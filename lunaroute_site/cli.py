@@ -1,4 +1,4 @@
-"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status|stats|…]`.
+"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status|stats|pii|…]`.
 
 Any other command is Django's (`migrate`, `createsuperuser`, …).
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status", "stats", "reprice", "import")
+COMMANDS = ("serve", "env", "stop", "status", "stats", "reprice", "import", "pii")
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
@@ -25,6 +25,7 @@ START_TIMEOUT, STOP_TIMEOUT = 20, 60
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit code: 0 done, 1 it failed, 2 the call or the configuration is wrong."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    arguments, of_pii = _before_pii(arguments)
     options, rest = _parser().parse_known_args(arguments)
     with contextlib.suppress(ValueError):
         if options.command not in (None, *COMMANDS):
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ[variable] = str(value)
     try:
         command = options.command or "serve"
+        if command == "pii":
+            from lunaroute_site import pii_commands
+
+            return pii_commands.main(of_pii)
         if command == "serve":
             return serve(options.no_worker)
         if command in ARGUMENTS:
@@ -58,6 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
+def _before_pii(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Give the arguments as far as the command `pii`, and those behind, for which it has a parser of its own."""
+    for at, argument in enumerate(arguments):
+        if argument == "pii" and (at == 0 or arguments[at - 1] not in ("--config", "--host", "--port")):
+            return arguments[: at + 1], arguments[at + 1 :]
+        if not argument.startswith("-") and (at == 0 or arguments[at - 1] not in ("--config", "--host", "--port")):
+            break
+    return arguments, []
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lunaroute-server",
@@ -72,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
     parser.add_argument(
-        "command", nargs="?", help="serve (default), env, stop, status, stats, reprice, import, or one of Django's"
+        "command", nargs="?", help="serve (default), env, stop, status, stats, reprice, import, pii, or one of Django's"
     )
     parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser

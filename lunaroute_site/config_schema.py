@@ -6,17 +6,29 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from pii.patterns import compiled
+from pii.patterns import compiled, matches_nothing
+from pii.policy import RESERVED, Handling, Mode, Policy
+from pii.policy import CustomPattern as PolicyPattern
 
 # Below these keys `${…}` is filled in for each request and is no variable of the file.
 TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
 REQUEST_VARIABLES = ("provider", "model", "session_id", "request_id")
 NOTIFICATION_VARIABLES = ("original_provider", "new_provider", "reason", "model")
 
+# Types of values and the keys that switch their detectors.
+PII_TYPES = {
+    "EMAIL": "detect_email",
+    "PHONE": "detect_phone",
+    "SSN": "detect_ssn",
+    "CREDIT_CARD": "detect_credit_card",
+    "IP_ADDRESS": "detect_ip_address",
+    "IBAN": "detect_iban",
+    "SECRET": "detect_secrets",
+}
+
 BASE_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 
 Dialect = Literal["openai", "anthropic"]
-RedactionMode = Literal["mask", "remove", "tokenize", "partial"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -36,6 +48,12 @@ def check_template(text: str, notification: bool = False) -> str | None:
 
 def _pattern(text: str) -> str:
     compiled(text)
+    return text
+
+
+def _finding_pattern(text: str) -> str:
+    if matches_nothing(compiled(text)):
+        raise ValueError("expected a pattern that does not match the empty string")
     return text
 
 
@@ -139,14 +157,14 @@ class RecordingWorker(Section):
 
 class CustomPattern(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-    pattern: Pattern
+    pattern: Annotated[str, AfterValidator(_finding_pattern)]
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.9
-    redaction_mode: RedactionMode | None = None
-    placeholder: str | None = None
+    redaction_mode: Mode | None = None
+    placeholder: Annotated[str, Field(pattern=r"^[^\r\n]*$")] | None = None
 
 
 class TypeOverride(Section):
-    redaction_mode: RedactionMode
+    redaction_mode: Mode
     partial_show_chars: Count | None = None
 
 
@@ -160,12 +178,30 @@ class Pii(Section):
     detect_iban: bool = True
     detect_secrets: bool = True
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.7
-    redaction_mode: RedactionMode = "mask"
+    redaction_mode: Mode = "mask"
     partial_show_chars: Count = 4
     hmac_secret: SecretStr | None = None
     keep_binary: bool = False
     type_overrides: dict[str, TypeOverride] = {}
     custom_patterns: tuple[CustomPattern, ...] = ()
+
+    @field_validator("custom_patterns")
+    @classmethod
+    def _have_names_of_their_own(cls, patterns: tuple[CustomPattern, ...]) -> tuple[CustomPattern, ...]:
+        taken = set(RESERVED)
+        for pattern in patterns:
+            if pattern.name.upper() in taken:
+                raise ValueError(f"expected another name than {pattern.name!r}, which is in use or LunaRoute's own")
+            taken.add(pattern.name.upper())
+        return patterns
+
+    @model_validator(mode="after")
+    def _types_are_known(self) -> Self:
+        known = (*PII_TYPES, *(pattern.name.upper() for pattern in self.custom_patterns))
+        for name in self.type_overrides:
+            if name.upper() not in known:
+                raise ValueError(f"type_overrides: expected one of the types ({', '.join(known)}), got {name!r}")
+        return self
 
     @model_validator(mode="after")
     def _tokens_need_a_secret(self) -> Self:
@@ -174,6 +210,36 @@ class Pii(Section):
         if self.enabled and "tokenize" in modes and not (self.hmac_secret and self.hmac_secret.get_secret_value()):
             raise ValueError('redaction_mode tokenize needs hmac_secret, for instance hmac_secret: "${PII_SECRET}"')
         return self
+
+    def policy(self) -> Policy:
+        """What redaction does by this section, whether it is enabled or not."""
+        return Policy(
+            types=tuple(kind for kind, key in PII_TYPES.items() if getattr(self, key)),
+            min_confidence=self.min_confidence,
+            mode=self.redaction_mode,
+            partial_show_chars=self.partial_show_chars,
+            secret=self.hmac_secret.get_secret_value() if self.hmac_secret else "",
+            overrides={
+                name.upper(): Handling(
+                    override.redaction_mode,
+                    self.partial_show_chars if override.partial_show_chars is None else override.partial_show_chars,
+                )
+                for name, override in self.type_overrides.items()
+            },
+            custom_patterns=tuple(
+                PolicyPattern(p.name.upper(), compiled(p.pattern), p.confidence, p.redaction_mode, p.placeholder)
+                for p in self.custom_patterns
+            ),
+            keep_binary=self.keep_binary,
+        )
+
+    def notes(self) -> list[str]:
+        """What in this section finds nothing."""
+        return [
+            f"session_recording.pii: the pattern {p.name} finds nothing: its confidence {p.confidence} is below min_confidence."
+            for p in self.custom_patterns
+            if self.enabled and p.confidence < self.min_confidence
+        ]
 
 
 class Retention(Section):
@@ -305,6 +371,7 @@ class Config(Section):
             )
         if self.session_recording.enabled and not self.session_recording.is_active:
             notes.append("Nothing is recorded: session_recording.pii is enabled, and redaction is not built yet.")
+        notes += self.session_recording.pii.notes()
         later = ["routing.rules"] if self.routing.rules else []
         for name, provider in self.providers.items():
             for key in ("model", "request_headers", "request_body", "switch_notification_message", "codex_auth"):

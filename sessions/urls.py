@@ -4,7 +4,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from sessions.api import api, page_for_browsers
-from sessions.pages import figures, listing, session
+from sessions.pages import figures, listing, redaction, session
 
 _api = api.urls[0]
 for _pattern in _api:
@@ -17,6 +17,7 @@ urlpatterns = [
     path("ui/", figures.dashboard, name="dashboard"),
     path("ui/analytics", figures.analytics, name="analytics"),
     path("ui/settings", figures.configuration, name="settings"),
+    path("ui/pii/", redaction.attempt, name="redaction"),
     path("ui/sessions", listing.sessions, name="sessions"),
     path("ui/sessions/<str:session_id>", session.session, name="session"),
     path("ui/sessions/<str:session_id>/outline", session.outline, name="outline"),

@@ -131,6 +131,39 @@ def test_an_empty_section_means_its_defaults(tmp_path):
             "session_recording: {pii: {custom_patterns: [{name: a, pattern: '[', confidence: 1}]}}",
             ["custom_patterns.0.pattern"],
         ),
+        (
+            "session_recording: {pii: {custom_patterns: [{name: a, pattern: 'x*'}]}}",
+            ["custom_patterns.0.pattern", "the empty string"],
+        ),
+        (
+            "session_recording: {pii: {custom_patterns: [{name: a, pattern: '\\bx?'}]}}",
+            ["custom_patterns.0.pattern", "the empty string"],
+        ),
+        (
+            "session_recording: {pii: {custom_patterns: [{name: secret, pattern: x}]}}",
+            ["session_recording.pii.custom_patterns", "another name than 'secret'"],
+        ),
+        (
+            "session_recording: {pii: {custom_patterns: [{name: a, pattern: x}, {name: A, pattern: y}]}}",
+            ["custom_patterns", "'A'"],
+        ),
+        (
+            "session_recording: {pii: {redaction_mode: hide}}",
+            ["session_recording.pii.redaction_mode", "'mask', 'remove', 'tokenize' or 'partial'", "'hide'"],
+        ),
+        (
+            "session_recording: {pii: {type_overrides: {emails: {redaction_mode: mask}}}}",
+            ["session_recording.pii", "type_overrides", "EMAIL, PHONE", "'emails'"],
+        ),
+        (
+            "session_recording: {pii: {type_overrides: {email: {redaction_mode: blot}}}}",
+            ["session_recording.pii.type_overrides.email.redaction_mode", "'blot'"],
+        ),
+        (
+            "session_recording: {pii: {enabled: true, type_overrides: {email: {redaction_mode: tokenize}}}}",
+            ["session_recording.pii", "hmac_secret"],
+        ),
+        ("session_recording: {pii: {min_confidence: 2}}", ["session_recording.pii.min_confidence", "2"]),
         ("session_recording: {sqlite: {enabled: false}}", ["session_recording.sqlite.enabled", "expected true"]),
         ("session_recording: {cleanup: {retention: {max_age_days: -1}}}", ["max_age_days", "-1"]),
         ("database_url: mysql://x", ["database_url", "postgres://"]),

@@ -1,0 +1,53 @@
+"""What in a text is personal data or a secret.
+
+Each detector reads the text's plain form (`plain.py`) and says where it found something, how sure it is and by which
+rule; it knows its own standard and no other detector. Findings may overlap: who redacts decides between them.
+"""
+
+from collections.abc import Collection
+
+from pii.detectors.addresses import addresses
+from pii.detectors.assignments import assignments
+from pii.detectors.base import Detector
+from pii.detectors.cards import cards
+from pii.detectors.email import emails
+from pii.detectors.formats import formats
+from pii.detectors.iban import ibans
+from pii.detectors.keys import private_keys
+from pii.detectors.phone import phones
+from pii.detectors.plain import forms
+from pii.detectors.reach import reach
+from pii.detectors.ssn import ssns
+from pii.findings import Finding
+
+__all__ = ["CONTEXT", "TYPES", "find", "reach"]
+
+DETECTORS: dict[str, tuple[Detector, ...]] = {
+    "EMAIL": (emails,),
+    "PHONE": (phones,),
+    "SSN": (ssns,),
+    "CREDIT_CARD": (cards,),
+    "IP_ADDRESS": (addresses,),
+    "IBAN": (ibans,),
+    "SECRET": (formats, private_keys, assignments),
+}
+TYPES = tuple(DETECTORS)
+
+CONTEXT = 256  # characters before a value that may bear on it: who drops a text's settled part keeps as many of it
+
+
+def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7) -> list[Finding]:
+    """Everything of these types in `text` of which a detector is sure enough, overlapping ones included, by start.
+
+    Takes time in proportion to the text's length, whatever it holds."""
+    found: dict[tuple[int, int, str, str], float] = {}
+    for form in forms(text):
+        for type_ in TYPES:
+            if type_ not in types:
+                continue
+            for detector in DETECTORS[type_]:
+                for start, end, confidence, name in detector(form.data):
+                    if confidence >= min_confidence:
+                        place = (*form.origin(start, end), type_, name)
+                        found[place] = max(confidence, found.get(place, 0))
+    return sorted(Finding(start, end, type_, sure, name) for (start, end, type_, name), sure in found.items())

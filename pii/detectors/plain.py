@@ -1,0 +1,174 @@
+"""A text as plain ASCII bytes in which the detectors search, and the way back to the text's own characters.
+
+Numbers and addresses are written with other digits, spaces and hyphens than ASCII's, with invisible characters inside,
+and escaped for JSON, for addresses and for HTML. The detectors know none of that: they see one plain form. ASCII
+without escapes is its own plain form and costs one encoding.
+"""
+
+import codecs
+import re
+import unicodedata
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from pii.detectors.base import look, search
+
+INVISIBLE = "\x7f"  # stands for any character without width, until it is taken out
+OTHER = "\x01"  # stands for any character that no detector knows: neither word, digit nor space
+
+
+def _plain(code: int) -> str:
+    """One ASCII character that a detector may take this one for."""
+    char = chr(code)
+    digit = unicodedata.decimal(char, None)
+    if digit is not None:
+        return str(digit)
+    category = unicodedata.category(char)
+    if category == "Cf" or code == 0x34F or 0xFE00 <= code <= 0xFE0F:  # joiners, soft hyphens, marks of direction
+        return INVISIBLE
+    if category == "Zs":
+        return " "
+    if category in ("Zl", "Zp"):
+        return "\n"
+    if category == "Pd" or char == "−":
+        return "-"
+    whole = unicodedata.normalize("NFKD", char)  # é is e, ＠ is @
+    if whole[0].isascii() and (len(whole) == 1 or category.startswith("L")):
+        return whole[0]
+    if category.startswith("L") and unicodedata.bidirectional(char) == "L" and not 0x2E80 <= code <= 0xD7FF:
+        return "q"  # a letter of a script that puts spaces between words: part of the word it stands in
+    return OTHER
+
+
+class _Table(dict):
+    """`_plain` for str.translate, remembering what it was asked."""
+
+    def __missing__(self, code: int) -> str:
+        plain = _plain(code) if code > 127 else OTHER if code == 127 else chr(code)
+        if len(self) < 65536:
+            self[code] = plain
+        return plain
+
+
+_TABLE = _Table()
+_LATIN = bytes(range(128)) + "".join(map(chr, range(128, 256))).translate(_TABLE).encode()
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return error.object[error.start : error.end].translate(_TABLE), error.end
+
+
+codecs.register_error("pii.plain", _replace)
+
+# JSON's and JavaScript's \u0040 and \x40 (escaped again, any number of times), RFC 3986's %40, HTML's &#64; and the
+# named references that stand for a character in a number or an address.
+_ESCAPE = (
+    r"\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|%([2-7][0-9A-Fa-f])|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});"
+    r"|&(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);"
+)
+_ESCAPES, _PARTS = search(re.sub(r"\((?!\?)", "(?:", _ESCAPE)), look(_ESCAPE)  # no groups: RE2 is faster then
+_NAMED = {
+    b"nbsp": " ", b"commat": "@", b"shy": INVISIBLE, b"zwnj": INVISIBLE, b"zwj": INVISIBLE, b"period": ".",
+    b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
+    b"quot": '"', b"lt": "<", b"gt": ">",
+}  # fmt: skip
+_INSIDE = re.compile(rb"[0-9A-Za-z.@+_/:-]\x7f+[0-9A-Za-z.@+_/:-]")
+_INVISIBLE_RUNS = re.compile(rb"\x7f+")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """ASCII bytes, and where they stand in the text: from each of `marks` on, `shifts` characters further on."""
+
+    data: bytes
+    marks: list[int] = field(default_factory=list)
+    shifts: list[int] = field(default_factory=list)
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """The text's characters, half-open, that the bytes from `start` to `end` stand for."""
+        if not self.marks:
+            return start, end
+        return self._at(start), self._at(end - 1, after=True)
+
+    def _at(self, place: int, after: bool = False) -> int:
+        index = bisect_right(self.marks, place)
+        shift = self.shifts[index - 1] if index else 0
+        if not after:
+            return place + shift
+        # what one byte stands for reaches to where the next one begins
+        if index < len(self.marks) and self.marks[index] == place + 1 and self.shifts[index] > shift:
+            return place + 1 + self.shifts[index]
+        return place + 1 + shift
+
+
+def forms(text: str) -> list[Form]:
+    """The plain forms of a text: one, or two if it has invisible characters (standing for a gap, and for nothing)."""
+    if text.isascii():
+        data = text.encode()
+    elif len(text.encode("utf-8", "surrogatepass")) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
+        data = text.translate(_TABLE).encode()
+    else:
+        data = text.encode("latin-1", "pii.plain").translate(_LATIN)
+    if b"\\" in data:  # line ends and quotes of an escaped text end words too; as long as they were, so nothing moves
+        for escaped, plain in (
+            (b"\\n", b"\n\n"),
+            (b"\\r", b"\n\n"),
+            (b"\\t", b"\t\t"),
+            (b'\\\\\\"', b'""""'),
+            (b'\\"', b'""'),
+            (b"\\/", b" /"),
+        ):
+            data = data.replace(escaped, plain)
+    form = Form(data)
+    if b"\\" in data or b"%" in data or b"&" in data:
+        form = _unescaped(data)
+    if b"\x7f" not in form.data:
+        return [form]
+    apart = Form(form.data.replace(b"\x7f", b" "), form.marks, form.shifts)
+    return [apart, _joined(form)] if _INSIDE.search(form.data) else [apart]  # beside an emoji it hides nothing
+
+
+@lru_cache(maxsize=4096)
+def _decoded(escape: bytes) -> bytes:
+    match = _PARTS.fullmatch(escape)
+    assert match
+    json, hexadecimal, percent, decimal, html, name = match.groups()
+    if name:
+        return _NAMED[name].encode()
+    code = int(decimal) if decimal else int(json or hexadecimal or percent or html, 16)
+    return _TABLE[code].encode() if 31 < code < 0x110000 else b"\n"
+
+
+def _unescaped(data: bytes) -> Form:
+    out, marks, shifts, done, length = [], [], [], 0, 0
+    for match in _ESCAPES.finditer(data):
+        start, end = match.span()
+        out += data[done:start], _decoded(match.group())
+        length += start - done + 1
+        marks.append(length)
+        shifts.append(end - length)
+        done = end
+    return Form(b"".join([*out, data[done:]]), marks, shifts)
+
+
+def _joined(form: Form) -> Form:
+    """The form without what is invisible."""
+    cuts = [match.span() for match in _INVISIBLE_RUNS.finditer(form.data)]
+    marks, shifts, gone, old = [], [], 0, 0
+    for start, end in [*cuts, (len(form.data) + 1, 0)]:
+        while old < len(form.marks) and form.marks[old] <= start:  # moves of the form before this cut
+            marks.append(form.marks[old] - gone)
+            shifts.append(form.shifts[old] + gone)
+            old += 1
+        if not end:
+            break
+        shift = form.shifts[old - 1] if old else 0
+        while old < len(form.marks) and form.marks[old] <= end:  # escapes that were invisible themselves
+            shift = form.shifts[old]
+            old += 1
+        gone += end - start
+        marks.append(end - gone)
+        shifts.append(shift + gone)
+    return Form(_INVISIBLE_RUNS.sub(b"", form.data), marks, shifts)

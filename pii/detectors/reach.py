@@ -1,0 +1,40 @@
+"""How much of a text that is still growing is settled."""
+
+import re
+
+from pii.detectors.base import AHEAD
+from pii.detectors.keys import BEGIN, LONGEST
+
+# No value holds a line end, a quote or an angle bracket; one with spaces has digits or capitals on both sides of each.
+_SAFE = re.compile(r"[\"'`<>\n]|(?<=[a-z])[ \t]|[,;:!?][ \t](?=[a-z])|[ \t](?=[a-z][a-z])")
+_NEAR, _FAR = 256, 4096  # characters looked through: first, and at most
+_BEGIN = BEGIN.decode()
+
+
+def reach(text: str) -> int:
+    """Characters from the start of `text` in which no finding begins or changes, and past which none of them goes,
+    whatever is appended. Costs the same for a text of any length. May say less of a longer text if that ends in one
+    token of thousands of characters: what was settled once stays so."""
+    settled = _settled(text)
+    block = text.rfind(_BEGIN, max(len(text) - LONGEST - 128, 0))
+    if 0 <= block < settled and not 0 < _end(text, block) <= settled:
+        return block
+    return settled
+
+
+def _end(text: str, block: int) -> int:
+    """The first character after an armoured block that begins at `block`; 0 while it has not ended."""
+    place = block
+    for _ in range(3):  # after BEGIN's label, before END, after END's label
+        place = text.find("-----", place + 5)
+        if place < 0:
+            return 0
+    return place + 5
+
+
+def _settled(text: str) -> int:
+    line, end = text.rfind("\n") + 1, len(text) - AHEAD
+    for span in (_NEAR, _FAR):
+        if ends := [match.end() for match in _SAFE.finditer(text, max(end - span, line), max(end, 0))]:
+            return ends[-1]
+    return line

@@ -1,0 +1,46 @@
+"""United States' social security numbers (SSA: no area 000, 666, 900-999, no group 00, no serial 0000) and the IRS's
+numbers of the same form (ITIN, 900-999)."""
+
+from collections.abc import Iterator
+
+from pii.detectors.base import Hit, after, before, digits, search
+
+_WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|taxpayer|tax[ _-]?id|itin|\btin\b)"
+_SPLIT = search(r"\b[0-9]{3}(?:-[0-9]{2}-|[ .][0-9]{2}[ .]|/[0-9]{2}/| - [0-9]{2} - )[0-9]{4}\b")
+_LABELLED = search(rf"(?i){_WORDS}[^0-9\n]{{0,32}}[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b")
+_NAMED_AFTER = search(rf"(?i)\b[0-9]{{9}}\b[^0-9\n]{{0,20}}{_WORDS}")
+_NUMBER = search(r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}")
+_SAYS_SO = search(rf"(?i){_WORDS}")
+
+
+def _possible(number: str) -> bool:
+    area, group, serial = number[:3], int(number[3:5]), number[5:]
+    if area in ("000", "666") or not group or serial == "0000":
+        return False
+    return area < "900" or 50 <= group <= 65 or 70 <= group <= 88 or 90 <= group <= 92 or group >= 94
+
+
+def _alone(data: bytes, start: int, end: int) -> bool:
+    """Not a piece of a longer number, name or identifier."""
+    if start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
+        return False
+    return not (data[end : end + 1] in (b"-", b".", b"/", b"_") and data[end + 1 : end + 2].isalnum())
+
+
+def ssns(data: bytes) -> Iterator[Hit]:
+    for match in _SPLIT.finditer(data):
+        start, end = match.span()
+        if not _possible(digits(match.group())) or not _alone(data, start, end):
+            continue
+        if _SAYS_SO.search(before(data, start)) or _SAYS_SO.search(after(data, end, 24)):
+            yield start, end, 0.95, "ssn"
+        else:
+            yield start, end, 0.85 if b"-" in match.group() else 0.5, "ssn"
+    for match in _LABELLED.finditer(data):
+        found = _NUMBER.search(match.group())
+        if found and _possible(digits(found.group())):
+            yield match.start() + found.start(), match.start() + found.end(), 0.9, "ssn"
+    for match in _NAMED_AFTER.finditer(data):
+        start = match.start()
+        if _possible(match.group()[:9].decode()) and _alone(data, start, start + 9):
+            yield start, start + 9, 0.85, "ssn"
