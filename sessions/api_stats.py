@@ -99,14 +99,14 @@ def overview(request: HttpRequest, wanted: Query[SpanFilter]):
 def tokens(request: HttpRequest, wanted: Query[SpanFilter]):
     """Tokens by class: of all, and by model, project and client."""
     span = wanted.span()
-    models = stats.by_model(span)
+    found = stats.figures(span)
     return TokensOut(
         since=span.since,
         until=span.until,
-        total=stats.overview(span).sums.tokens,
-        by_model=[Share(name=m.model, tokens=m.sums.tokens) for m in models],
-        by_project=[Share(name=p.project, tokens=p.sums.tokens) for p in stats.by_project(span)],
-        by_client=[Share(name=c.client, tokens=c.sums.tokens) for c in stats.by_client(span)],
+        total=found.overview.sums.tokens,
+        by_model=[Share(name=m.model, tokens=m.sums.tokens) for m in found.models],
+        by_project=[Share(name=p.project, tokens=p.sums.tokens) for p in found.projects],
+        by_client=[Share(name=c.client, tokens=c.sums.tokens) for c in found.clients],
     )
 
 
@@ -149,14 +149,14 @@ def spending(request: HttpRequest, wanted: Query[SpanFilter]):
 def costs(request: HttpRequest, wanted: Query[SpanFilter]):
     """Where the money went."""
     span = wanted.span()
-    sums = stats.overview(span).sums
+    found = stats.figures(span)
     return CostsOut(
         since=span.since,
         until=span.until,
-        cost_usd=sums.cost_usd,
-        unpriced=sums.unpriced,
+        cost_usd=found.overview.sums.cost_usd,
+        unpriced=found.overview.sums.unpriced,
         by_day=stats.costs(span),
-        by_model=stats.by_model(span),
-        by_project=stats.by_project(span),
-        by_client=stats.by_client(span),
+        by_model=list(found.models),
+        by_project=list(found.projects),
+        by_client=list(found.clients),
     )

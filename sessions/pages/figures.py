@@ -74,24 +74,21 @@ def _spending(buckets: Sequence[stats.Bucket], by_hour: bool) -> tuple[Chart, Ch
 def dashboard(request: HttpRequest) -> HttpResponse:
     """What was spent, what runs, what was used."""
     days, span = _span(request)
-    found = stats.overview(span)
-    cost, tokens = _spending(stats.spending(span), span.is_by_hour)
-    running = Exchange.objects.filter(success=None).values("session_id")
-    context = {
-        "place": "dashboard",
-        "days": days,
-        "spans": SPANS,
-        "overview": found,
-        "cost": cost,
-        "tokens": tokens,
-        "models": stats.by_model(span)[:SHOWN],
-        "tools": stats.tools(span)[:SHOWN],
-        "projects": [p for p in stats.by_project(span) if p.project][:SHOWN],
-        "running": Session.objects.filter(pk__in=running).order_by("-pk")[:10],
-        "sessions": queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN],
-        "has_sessions": Session.objects.exists(),
-        "address": f"{request.scheme}://{request.get_host()}",
-    }
+    context = _frame(request, "dashboard", days)
+    if context["has_sessions"]:
+        found = stats.figures(span)
+        cost, tokens = _spending(stats.spending(span), span.is_by_hour)
+        running = Exchange.objects.filter(success=None).values("session_id")
+        context |= {
+            "overview": found.overview,
+            "cost": cost,
+            "tokens": tokens,
+            "models": found.models[:SHOWN],
+            "tools": stats.tools(span)[:SHOWN],
+            "projects": [p for p in found.projects if p.project][:SHOWN],
+            "running": Session.objects.filter(pk__in=running).order_by("-pk")[:10],
+            "sessions": queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN],
+        }
     return render(request, "figures/dashboard.html", context)
 
 
@@ -99,25 +96,39 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 def analytics(request: HttpRequest) -> HttpResponse:
     """Who and what used how much, when, and how long it took."""
     days, span = _span(request)
-    cost, tokens = _spending(stats.costs(span), False)
-    found = stats.overview(span)
-    hours = stats.hours(span)
-    most = max((hour.requests for hour in hours), default=0) or 1
-    context = {
-        "place": "analytics",
+    context = _frame(request, "analytics", days)
+    if context["has_sessions"]:
+        context |= _analysis(span)
+    return render(request, "figures/analytics.html", context)
+
+
+def _frame(request: HttpRequest, place: str, days: str) -> dict[str, Any]:
+    """What a page of figures shows though there is no session yet."""
+    return {
+        "place": place,
         "days": days,
         "spans": SPANS,
+        "has_sessions": Session.objects.exists(),
+        "address": f"{request.scheme}://{request.get_host()}",
+    }
+
+
+def _analysis(span: stats.Span) -> dict[str, Any]:
+    cost, tokens = _spending(stats.costs(span), False)
+    found = stats.figures(span)
+    sums = found.overview.sums
+    hours = stats.hours(span)
+    most = max((hour.requests for hour in hours), default=0) or 1
+    return {
         "span": span,
-        "overview": found,
-        "share": found.sums.proxy_overhead_ms / found.sums.provider_time_ms * 100
-        if found.sums.provider_time_ms
-        else None,
+        "overview": found.overview,
+        "share": sums.proxy_overhead_ms / sums.provider_time_ms * 100 if sums.provider_time_ms else None,
         "cost": cost,
         "tokens": tokens,
-        "models": stats.by_model(span),
+        "models": found.models,
         "tools": stats.tools(span),
-        "projects": stats.by_project(span),
-        "clients": stats.by_client(span),
+        "projects": found.projects,
+        "clients": found.clients,
         "cells": [
             Cell(
                 h.hour * 24,
@@ -128,10 +139,7 @@ def analytics(request: HttpRequest) -> HttpResponse:
             for h in hours
         ],
         "weekdays": [(name, at * 20 + 14) for at, name in enumerate(WEEKDAYS)],
-        "has_sessions": Session.objects.exists(),
-        "address": f"{request.scheme}://{request.get_host()}",
     }
-    return render(request, "figures/analytics.html", context)
 
 
 @page

@@ -3,12 +3,14 @@
 An engine finds and counts documents; what a document is, and which session comes first, is decided elsewhere.
 """
 
-import json
 import sys
 from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
 from django.db import connection
 from django.db.models import BinaryField
 from django.db.models.expressions import RawSQL
@@ -18,6 +20,8 @@ from sessions.search.language import Term
 
 # Pages that one step of a merge writes.
 PAGES_AT_ONCE = 16
+# Reading the ids of so many documents takes less time than searching some fifty sessions one by one.
+AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +50,23 @@ class Fts5:
         phrase = f'words : "{" ".join(term.tokens)}"{star}'
         return f'({phrase} OR "{term.compound}"{star})' if term.compound else f"({phrase})"
 
-    def counts(self, expression: str) -> list[tuple[int, int]]:
-        """Give (session and kind, as in a document's id; number of documents found)."""
-        return _ask(
-            f"SELECT rowid >> {NUMBER_BITS} AS place, count(*) FROM search_index WHERE search_index MATCH %s GROUP BY place",
-            [expression],
-        )
+    def counts(self, expression: str) -> dict[int, int]:
+        """Give how many documents were found by session and kind (as in a document's id)."""
+        # All in one value: rows, and a GROUP BY that sorts them, take three times as long.
+        return Counter(self._list(f"rowid >> {NUMBER_BITS}", expression))
 
     def scores(self, expression: str) -> list[tuple[int, float]]:
         """Give (document, how well it matches)."""
         return _ask("SELECT rowid, -bm25(search_index) FROM search_index WHERE search_index MATCH %s", [expression])
 
-    def first_in(self, expression: str, sessions: Iterable[int], limit: int) -> list[int]:
-        """Give the first `limit` documents found in each of `sessions`."""
+    def first_in(self, terms: Sequence[Term], sessions: Iterable[int], limit: int) -> list[int]:
+        """Give the first `limit` documents with all `terms` in each of `sessions`."""
+        expression = self.expression(terms)
+        # A prefix is put together from all of its words anew by each search.
+        if any(term.is_prefix for term in terms) or not self._more_than(AT_ONCE, expression):
+            ids = sorted(self._list("rowid", expression))
+            starts = [(bisect_left(ids, key << SESSION_BITS), key + 1 << SESSION_BITS) for key in sessions]
+            return [key for start, end in starts for key in ids[start : start + limit] if key < end]
         found: list[int] = []
         for session in sessions:
             rows = _ask(
@@ -67,6 +75,16 @@ class Fts5:
             )
             found += [row[0] for row in rows]
         return found
+
+    def _more_than(self, count: int, expression: str) -> bool:
+        matches = "SELECT 1 FROM search_index WHERE search_index MATCH %s LIMIT 1 OFFSET %s"
+        return bool(_ask(matches, [expression, count]))
+
+    def _list(self, column: str, expression: str) -> list[int]:
+        """Give `column` of the documents found, in no certain order."""
+        matches = "FROM search_index WHERE search_index MATCH %s"
+        ((listed,),) = _ask(f"SELECT json_group_array({column}) {matches}", [expression])
+        return orjson.loads(listed)
 
     def insert(self, documents: Sequence[Document]) -> None:
         """Put documents into the index. Quickest in the order of their ids."""
@@ -101,7 +119,7 @@ class Fts5:
 
     def among(self, sessions: Sequence[int]) -> RawSQL:
         """Give the keys `sessions` as a subquery."""
-        return RawSQL("SELECT value FROM json_each(%s)", (json.dumps(list(sessions)),))
+        return RawSQL("SELECT value FROM json_each(%s)", (orjson.dumps(list(sessions)).decode(),))
 
 
 class Tsvector:
@@ -116,12 +134,13 @@ class Tsvector:
         phrase = " <-> ".join(f"'{token}'" for token in term.tokens) + star
         return f"(({phrase}) | '{term.compound}'{star})" if term.compound else f"({phrase})"
 
-    def counts(self, expression: str) -> list[tuple[int, int]]:
-        """Give (session and kind, as in a document's id; number of documents found)."""
-        return _ask(
+    def counts(self, expression: str) -> dict[int, int]:
+        """Give how many documents were found by session and kind (as in a document's id)."""
+        rows = _ask(
             f"SELECT id >> {NUMBER_BITS}, count(*) FROM search_documents WHERE vector @@ %s::tsquery GROUP BY 1",
             [expression],
         )
+        return dict(rows)
 
     def scores(self, expression: str) -> list[tuple[int, float]]:
         """Give (document, how well it matches)."""
@@ -130,13 +149,13 @@ class Tsvector:
             [expression],
         )
 
-    def first_in(self, expression: str, sessions: Iterable[int], limit: int) -> list[int]:
-        """Give the first `limit` documents found in each of `sessions`."""
+    def first_in(self, terms: Sequence[Term], sessions: Iterable[int], limit: int) -> list[int]:
+        """Give the first `limit` documents with all `terms` in each of `sessions`."""
         rows = _ask(
             "SELECT d.id FROM unnest(%s::bigint[]) AS s(key) CROSS JOIN LATERAL (SELECT id FROM search_documents"
             f" WHERE id >= s.key << {SESSION_BITS} AND id < (s.key + 1) << {SESSION_BITS}"
             " AND vector @@ %s::tsquery ORDER BY id LIMIT %s) d",
-            [list(sessions), expression, limit],
+            [list(sessions), self.expression(terms), limit],
         )
         return [row[0] for row in rows]
 

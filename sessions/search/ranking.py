@@ -1,13 +1,13 @@
 """Which sessions a search finds, and which of them comes first."""
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, reduce
 from math import log2
 
 from django.db.models import QuerySet
 
 from sessions.models import Session
-from sessions.search.documents import WEIGHTS, Kind, kind_of, session_of
+from sessions.search.documents import KIND_BITS, WEIGHTS, Kind, kind_of, session_of
 from sessions.search.engines import Fts5, Tsvector, engine
 from sessions.search.language import Query, Term, parse
 
@@ -17,7 +17,8 @@ WEIGHED = 2000
 SHARES = (1.0, 0.3, 0.15, 0.05)
 # Steps in which a score is told apart where it doubles: within one, the later session comes first.
 STEPS = 4
-KINDS = 8
+# More than the steps that scores can be apart.
+APART = 1_000_000
 
 
 def narrow(found: QuerySet[Session], text: str) -> tuple[QuerySet[Session], dict[int, int]]:
@@ -38,29 +39,25 @@ def rank(index: Fts5 | Tsvector, query: Query) -> dict[int, int]:
     together = _scores(index, query.terms)
     apart: dict[int, float] = {}
     if len(query.terms) > 1:
-        by_term = [_counted(index.counts(index.expression([term]))) for term in query.terms]
-        everywhere = reduce(set.intersection, (set(scores) for scores in by_term))
-        apart = {key: sum(scores[key] for scores in by_term) for key in everywhere - together.keys()}
+        apart = reduce(_both, (_counted(index.counts(index.expression([term]))) for term in query.terms))
     without = _excluded(index, query.without) if query.without else set()
-    steps = {
-        key: (tier, -round(STEPS * log2(score + 1e-12)))
-        for tier, scores in enumerate((together, apart))
-        for key, score in scores.items()
-        if key not in without
-    }
+    steps = {key: APART + _step(score) for key, score in apart.items()}
+    steps |= {key: _step(score) for key, score in together.items()}
+    for key in without:
+        steps.pop(key, None)
     places = {step: place for place, step in enumerate(sorted(set(steps.values())))}
     return {key: places[step] for key, step in steps.items()}
 
 
 def _excluded(index: Fts5 | Tsvector, terms: Sequence[Term]) -> set[int]:
-    return {place // KINDS for place, _ in index.counts(index.expression(terms, any_of=True))}
+    return {place >> KIND_BITS for place in index.counts(index.expression(terms, any_of=True))}
 
 
 def _scores(index: Fts5 | Tsvector, terms: Sequence[Term]) -> dict[int, float]:
     """Score the sessions that have a document with all `terms`."""
     expression = index.expression(terms)
     counts = index.counts(expression)
-    if sum(count for _, count in counts) > WEIGHED:
+    if sum(counts.values()) > WEIGHED:
         return _counted(counts)
     found: dict[int, list[float]] = {}
     for document, score in index.scores(expression):
@@ -71,10 +68,25 @@ def _scores(index: Fts5 | Tsvector, terms: Sequence[Term]) -> dict[int, float]:
     }
 
 
-def _counted(counts: list[tuple[int, int]]) -> dict[int, float]:
+def _both(scores: dict[int, float], others: dict[int, float]) -> dict[int, float]:
+    return {key: score + others[key] for key, score in scores.items() if key in others}
+
+
+def _counted(counts: Mapping[int, int]) -> dict[int, float]:
     """Score sessions by how many of their documents were found, of each kind."""
     found: dict[int, float] = {}
-    for place, count in counts:
-        key = place // KINDS
-        found[key] = found.get(key, 0.0) + WEIGHTS[Kind(place % KINDS)] * log2(1 + count)
+    for place, count in counts.items():
+        key = place >> KIND_BITS
+        found[key] = found.get(key, 0.0) + _gain(place & (1 << KIND_BITS) - 1, count)
     return found
+
+
+# The same few values again and again, for each of many sessions.
+@lru_cache(4096)
+def _gain(kind: int, count: int) -> float:
+    return WEIGHTS[Kind(kind)] * log2(1 + count)
+
+
+@lru_cache(4096)
+def _step(score: float) -> int:
+    return -round(STEPS * log2(score + 1e-12))

@@ -45,11 +45,11 @@ def snippets(text: str, sessions: Sequence[Session]) -> dict[int, list[Snippet]]
         return {}
     index = engine()
     keys = [session.pk for session in sessions]
-    found = index.first_in(index.expression(terms), keys, CANDIDATES)
+    found = index.first_in(terms, keys, CANDIDATES)
     rest = set(keys) - set(map(session_of, found))
     if rest and len(terms) > 1:  # all words, but in different places
         for term in terms:
-            found += index.first_in(index.expression([term]), rest, 2)
+            found += index.first_in([term], rest, 2)
     texts = texts_of_documents(_rows(found))
     shown: dict[int, list[Snippet]] = {key: [] for key in keys}
     titles: dict[int, Snippet] = {}

@@ -8,6 +8,7 @@ from sessions.stats.over_time import Bucket, Hour, ModelShare, costs, hours, spe
 from sessions.stats.span import Span
 from sessions.stats.sums import (
     ClientFigures,
+    Figures,
     ModelFigures,
     Overview,
     Percentiles,
@@ -15,9 +16,8 @@ from sessions.stats.sums import (
     ProviderHealth,
     Sums,
     Tokens,
-    by_client,
     by_model,
-    by_project,
+    figures,
     overview,
     provider_health,
 )
@@ -26,6 +26,7 @@ from sessions.stats.tools import ToolFigures, tools
 __all__ = [
     "Bucket",
     "ClientFigures",
+    "Figures",
     "Hour",
     "ModelFigures",
     "ModelShare",
@@ -37,10 +38,9 @@ __all__ = [
     "Sums",
     "Tokens",
     "ToolFigures",
-    "by_client",
     "by_model",
-    "by_project",
     "costs",
+    "figures",
     "hours",
     "overview",
     "provider_health",

@@ -12,11 +12,12 @@ function relative(date) {
   return RELATIVE.format(Math.round(seconds / size), unit);
 }
 
-function showTimes() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
+function showTimes(root = document) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
-    element.textContent = relative(date);
-    element.title = ABSOLUTE.format(date);
+    const text = relative(date);
+    if (element.textContent !== text) element.textContent = text;
+    if (!element.title) element.title = ABSOLUTE.format(date);
   }
 }
 
@@ -89,16 +90,20 @@ addEventListener("pageshow", () => {
 
 // The outline follows the page; its links stay on the page where the exchange is there already.
 const seen = new Set();
+const isBefore = (a, b) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING;
 const observer = new IntersectionObserver((entries) => {
   for (const entry of entries) entry.isIntersecting ? seen.add(entry.target) : seen.delete(entry.target);
-  const first = [...seen].filter((turn) => turn.isConnected).sort((a, b) => a.offsetTop - b.offsetTop)[0];
+  const first = [...seen].filter((turn) => turn.isConnected).reduce((a, b) => (a && isBefore(a, b) ? a : b), null);
   const box = document.querySelector(".outline");
   if (!first || !box) return;
-  box.querySelector("[aria-current]")?.removeAttribute("aria-current");
   const link = box.querySelector(`[data-turn="${CSS.escape(first.id)}"]`);
-  if (!link) return;
-  link.setAttribute("aria-current", "true");
-  if (box.scrollHeight > box.clientHeight) box.scrollTop = link.offsetTop - box.clientHeight / 2;
+  const current = box.querySelector("[aria-current]");
+  if (link === current) return;
+  // Measured before anything is changed, or all of the page would be laid out once more.
+  const top = link && box.scrollHeight > box.clientHeight ? link.offsetTop - box.clientHeight / 2 : null;
+  if (top !== null) box.scrollTop = top;
+  current?.removeAttribute("aria-current");
+  link?.setAttribute("aria-current", "true");
 }, { rootMargin: "-60px 0px -40% 0px" });
 
 document.querySelector(".outline")?.addEventListener("click", (event) => {
@@ -140,13 +145,25 @@ function markFound() {
   }
 }
 
-function refresh() {
-  showTimes();
-  document.querySelectorAll(".turn").forEach((turn) => observer.observe(turn));
+// htmx tells of each new exchange by itself: they wait for one another, so that what is there already is left alone.
+const fresh = new Set();
+
+function refresh(roots) {
+  if (!fresh.size) queueMicrotask(showFresh);
+  for (const root of roots) fresh.add(root);
+}
+
+function showFresh() {
+  for (const root of fresh) {
+    showTimes(root);
+    if (root.matches?.(".turn")) observer.observe(root);
+    root.querySelectorAll(".turn").forEach((turn) => observer.observe(turn));
+  }
+  fresh.clear();
   markFound();
 }
 
-refresh();
-document.addEventListener("htmx:afterSettle", refresh);
-document.addEventListener("lunaroute:changed", refresh);
-setInterval(showTimes, 30000);
+refresh([document]);
+document.addEventListener("htmx:afterSettle", (event) => refresh([event.target]));
+document.addEventListener("lunaroute:changed", (event) => refresh(event.detail?.elements || [document]));
+setInterval(() => showTimes(), 30000);

@@ -63,7 +63,10 @@ def test_an_empty_span_has_no_cost_and_no_latency(both_databases):
     found = stats.overview(span())
     assert found.sums == found.before == stats.Sums()
     assert found.latency_ms == stats.Percentiles()
-    assert stats.by_model(span()) == stats.by_project(span()) == stats.by_client(span()) == stats.tools(span()) == []
+    found = stats.figures(span())
+    assert found.overview == stats.overview(span())
+    assert found.models == found.projects == found.clients == ()
+    assert stats.by_model(span()) == stats.tools(span()) == []
 
 
 def test_days_begin_by_the_clocks_of_the_time_zone(both_databases):
@@ -119,13 +122,29 @@ def test_groups_are_sorted_by_cost_and_filters_hold(both_databases):
     exchange(two, hour(1), model_used="claude-opus-4-5", cost_usd=2.0, client="claude-code")
     exchange(two, hour(1), model_used="gpt-5", cost_usd=None, client="claude-code")
     assert [m.model for m in stats.by_model(span())] == ["claude-opus-4-5", "claude-sonnet-4-5", "gpt-5"]
-    assert [(p.project, p.sums.requests) for p in stats.by_project(span())] == [("", 2), ("shop", 1)]
-    assert [c.client for c in stats.by_client(span())] == ["claude-code", "codex"]
+    found = stats.figures(span())
+    assert [(p.project, p.sums.requests) for p in found.projects] == [("", 2), ("shop", 1)]
+    assert [c.client for c in found.clients] == ["claude-code", "codex"]
     assert [m.model for m in stats.by_model(span(model="claude"))] == ["claude-opus-4-5", "claude-sonnet-4-5"]
     assert [m.model for m in stats.by_model(span(project="shop"))] == ["claude-sonnet-4-5"]
     assert stats.overview(span(client="claude-code", model="gpt")).sums.requests == 1
     assert stats.spending(span(project="shop"))[0].requests == 1
-    assert stats.by_project(span(project="shop", client="x")) == []
+    assert [p.project for p in stats.figures(span(project="shop")).projects] == ["shop"]
+    assert stats.figures(span(project="shop", client="x")).projects == ()
+
+
+def test_all_figures_at_once_are_the_ones_that_are_asked_for_alone(both_databases):
+    one, two = session("a", project="shop"), session("b")
+    for at in range(5):
+        times = {"duration_ms": 100.0 * at, "time_to_first_token_ms": 7.0 * at, "success": at > 0}
+        exchange(one, hour(at), model_used="claude-sonnet-4-5", cost_usd=1.0, client="codex", **times)
+        exchange(two, hour(at), model_used=f"model-{at % 2}", client="codex", cost_usd=None, total_tokens=9, **times)
+    exchange(one, hour(-20), cost_usd=5.0)
+    found = stats.figures(span())
+    assert found.overview == stats.overview(span())
+    assert found.overview.sums.sessions == found.clients[0].sums.sessions == 2
+    assert list(found.models) == stats.by_model(span())
+    assert found.models[0].latency_ms.p50 == 200.0
 
 
 def test_tools_with_their_times_and_failures(both_databases):
