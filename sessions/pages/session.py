@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from sessions import queries, reading, timeline
 from sessions.browser.charts import context_chart
+from sessions.browser.commands import curl_command, resume_command
 from sessions.browser.compare import compare
 from sessions.browser.rendering import pretty_json
 from sessions.browser.tree import Tree, tree_of, turns_of
@@ -77,6 +78,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "branches": [(t, tree.threads.index(t) + 1, tree.numbers[t.exchanges[0]]) for t in tree.branches],
         "at": request.GET.get("at", ""),
         "find": request.GET.get("find", ""),
+        "resume": resume_command(row),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
         "can_delete": settings.LUNAROUTE.ui.delete_enabled,
     }
@@ -144,6 +146,7 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
         "place": "sessions",
         "row": row,
         "session": row.session,
+        "curl": curl_command(row, sent, f"{request.scheme}://{request.get_host()}"),
         "request_text": _shown(sent),
         "response_text": _shown(received),
         "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,
