@@ -201,6 +201,19 @@ def image(request: HttpRequest, key: str, dialect: str, number: str) -> HttpResp
 
 @page
 @require_POST
+def pin(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Give the session its star (`pinned=true`), or take it away. For htmx: the button as it is then."""
+    row = find(session_id)
+    if row is None:
+        return _missing(request, session_id)
+    row.pin(request.POST.get("pinned") == "true")
+    if wants_fragment(request):
+        return render(request, "sessions/_star.html", {"s": row})
+    return redirect("session", session_id)
+
+
+@page
+@require_POST
 def delete(request: HttpRequest, session_id: str) -> HttpResponse:
     """Delete the session, where that is allowed (ui.delete_enabled)."""
     if not settings.LUNAROUTE.ui.delete_enabled:

@@ -45,6 +45,7 @@ const keys = {
   "?": () => help.showModal(),
   r: () => selected()?.querySelector("[data-raw]")?.click(),
   d: () => (selected() || document).querySelector("[data-diff]")?.click(),
+  s: () => (selected()?.querySelector("[data-star]") || document.querySelector(".session-head [data-star]"))?.click(),
   o: () => {
     const all = document.querySelectorAll(".selected details");
     const open = ![...all].some((fold) => fold.open);

@@ -106,6 +106,30 @@ def test_commands_are_copied(page, site):
     assert_fits(page)
 
 
+def test_a_star_is_given_by_key_and_taken_by_button(page):
+    page.goto("/ui/sessions")
+    page.keyboard.press("j")
+    page.keyboard.press("s")
+    star = page.locator("li.selected [data-star]")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.locator("select[name=pinned]").select_option("Starred")
+    expect(page).to_have_url("/ui/sessions?pinned=true")
+    expect(page.locator(".sessions li")).to_have_count(1)
+    assert_fits(page)
+    page.locator(".row").click()
+    star = page.locator("[data-star]")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("s")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("s")
+    expect(star).to_have_attribute("aria-pressed", "false")
+    assert_fits(page)
+    page.goto("/ui/sessions?pinned=true")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+
+
 def test_a_failure_says_why(page):
     page.goto("/ui/sessions?success=false")
     expect(page.locator(".sessions li")).to_have_count(1)

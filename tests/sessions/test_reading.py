@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions import reading
-from sessions.models import Exchange
+from sessions.models import Exchange, Session
 from tests.support.exchanges import compact, events
 
 
@@ -42,3 +42,12 @@ def test_two_requests_with_one_leaf_have_each_its_own_new_messages(record, order
     rows = [record(body(5)), record(body(5))]
     new = reading.new_messages(rows[::order])
     assert [len(new[row.pk]) for row in rows] == [5, 0]
+
+
+def test_what_is_recorded_later_leaves_a_star_where_it_is(record):
+    for pinned in (True, False):
+        record(b'{"model":"m","messages":[{"role":"user","content":"one"}]}')
+        Session.objects.get().pin(pinned)
+        record(b'{"model":"m","messages":[{"role":"user","content":"two"}]}')
+        assert Session.objects.get().pinned is pinned
+    assert Session.objects.get().requests == 4
