@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from sessions import queries, reading, timeline
+from sessions import queries, reading, stats, timeline
 from sessions.browser.charts import context_chart
 from sessions.browser.commands import curl_command, resume_command
 from sessions.browser.compare import compare
@@ -79,6 +79,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "at": request.GET.get("at", ""),
         "find": request.GET.get("find", ""),
         "resume": resume_command(row),
+        "cache_saving": stats.cache_saving_of(row),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
         "can_delete": settings.LUNAROUTE.ui.delete_enabled,
     }

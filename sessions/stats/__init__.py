@@ -4,6 +4,7 @@ Counted are exchanges that make a model speak. Times are milliseconds, sizes byt
 exchange of a sum has a known price.
 """
 
+from sessions.stats.caching import cache_saving_of
 from sessions.stats.over_time import Bucket, Hour, ModelShare, costs, hours, spending
 from sessions.stats.span import Span
 from sessions.stats.sums import (
@@ -40,6 +41,7 @@ __all__ = [
     "by_client",
     "by_model",
     "by_project",
+    "cache_saving_of",
     "costs",
     "hours",
     "overview",

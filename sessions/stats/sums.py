@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sessions.stats.caching import cache_saving
 from sessions.stats.span import Span, rows
 
 
@@ -64,6 +65,7 @@ class Overview:
     latency_ms: Percentiles
     time_to_first_token_ms: Percentiles
     before: Sums
+    cache_saving_usd: float | None  # less what writing to caches cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def overview(span: Span) -> Overview:
     times = _times(span, "''").get("", ([], []))
     (now,), (before,) = _sums(span), _sums(span.before)
     latency, first = (percentiles(values) for values in times)
-    return Overview(span.since, span.until, sums_of(now), latency, first, sums_of(before))
+    return Overview(span.since, span.until, sums_of(now), latency, first, sums_of(before), cache_saving(span))
 
 
 def by_model(span: Span) -> list[ModelFigures]:
