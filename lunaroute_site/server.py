@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 
 import uvloop
 from twisted.internet import asyncioreactor
@@ -41,7 +42,7 @@ GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 
 
 class OwnRequest(WebRequest):
-    """Daphne's request without two of its habits."""
+    """Daphne's request without three of its habits."""
 
     # Twisted would parse a form's body with the email package before Django parses it again.
     _parsePOSTFormSubmission = False
@@ -52,6 +53,17 @@ class OwnRequest(WebRequest):
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         super().process()
+
+    def handle_exception(self, exception: Exception) -> None:
+        """Answer 500; where an answer has begun, end the connection so that the client sees that it is not complete."""
+        if self.finished or self.channel is None:
+            return
+        if not self._response_started:
+            super().handle_exception(exception)
+        elif self.chunked:
+            self.loseConnection()  # what was written still goes out; the framing tells that more was due
+        else:
+            self.channel.transport.abortConnection()
 
 
 class OwnSocket(WebSocketProtocol):
@@ -157,6 +169,24 @@ class Server(DaphneServer):
         )
         self.ws_factory.protocol = OwnSocket
         self.ws_factory.protocol.autoPingInterval = self.ping_interval
+
+    def create_application(self, protocol, scope: dict) -> asyncio.Queue | None:
+        """Run the application for a request or socket; gives the queue of what it receives."""
+        queue = super().create_application(protocol, scope)
+        if queue is not None:
+            application = self.connections[protocol]["application_instance"]
+            application.add_done_callback(partial(self._application_ended, protocol))
+        return queue
+
+    def _application_ended(self, protocol, application: asyncio.Future) -> None:
+        """See to its exception at once, where Daphne's checker would within a second."""
+        details = self.connections.get(protocol, {})
+        details.pop("application_instance", None)
+        if application.cancelled() or (exception := application.exception()) is None:
+            return
+        logger.error("an answer of LunaRoute's own broke off: %s", exception, exc_info=exception)
+        if details and "disconnected" not in details:
+            protocol.handle_exception(exception)
 
     async def handle_reply(self, protocol, message: dict) -> None:
         """Pass on what an application sends; it goes on when a WebSocket's client has read that."""

@@ -1,7 +1,7 @@
 """What all addresses of the API share: JSON, parameters, pages, and finding what is asked for."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from datetime import datetime
 from functools import wraps
 from math import ceil
@@ -127,12 +127,16 @@ def _shown(name: str) -> str:
     return name if name.isprintable() and len(name) <= 255 else ascii(name[:255])
 
 
-def streamed(request: HttpRequest, pieces: Iterator[bytes], media_type: str) -> StreamingHttpResponse:
+def streamed(request: HttpRequest, pieces: Generator[bytes, None, None], media_type: str) -> StreamingHttpResponse:
     """Send `pieces` as they are made, on ASGI too, where Django would first collect what a plain iterator gives."""
     is_async = hasattr(request, "scope")
     return StreamingHttpResponse(_async(pieces) if is_async else pieces, content_type=media_type)
 
 
-async def _async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (piece := await sync_to_async(next)(pieces, None)) is not None:
-        yield piece
+async def _async(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    try:
+        while (piece := await sync_to_async(next)(pieces, None)) is not None:
+            yield piece
+    finally:
+        # Where the client has left: its cursors and files are closed in the thread that opened them.
+        await sync_to_async(pieces.close)()

@@ -58,6 +58,22 @@ def delete_session(request: HttpRequest, session_id: str):
     return 204, None
 
 
+@router.put("/sessions/{session_id}/pin", response={204: None, **MISSING}, summary="Give a session a star")
+@known_parameters()
+def pin_session(request: HttpRequest, session_id: str):
+    """Give a session a star. One that has it keeps it."""
+    session_of(session_id).pin(True)
+    return 204, None
+
+
+@router.delete("/sessions/{session_id}/pin", response={204: None, **MISSING}, summary="Take a session's star away")
+@known_parameters()
+def unpin_session(request: HttpRequest, session_id: str):
+    """Take a session's star away. One that has none stays without."""
+    session_of(session_id).pin(False)
+    return 204, None
+
+
 @router.get(
     "/sessions/{session_id}/exchanges", response={200: list[ExchangeOut], **MISSING}, summary="A session's exchanges"
 )

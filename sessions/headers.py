@@ -15,12 +15,17 @@ def kept_headers(headers: Pairs, keep_user_agent: bool = True) -> Pairs:
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
+def names_a_secret(name: str) -> bool:
+    """Tell whether a header or parameter of that name holds a credential."""
+    return name.lower() in CREDENTIALS or _SECRET_NAME.search(name) is not None
+
+
 def masked_query(query: str) -> str:
     """Give a raw query string with the values of what is named like a key masked."""
     pairs = []
     for pair in query.split("&"):
         name, equals, _ = pair.partition("=")
-        pairs.append(f"{name}=***" if equals and _SECRET_NAME.search(unquote(name)) else pair)
+        pairs.append(f"{name}=***" if equals and names_a_secret(unquote(name)) else pair)
     return "&".join(pairs)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q
 from django.template.loader import render_to_string
 
+from sessions import stats
 from sessions.browser.charts import broken_caches
 from sessions.browser.tree import tree_of, turns_of
 from sessions.models import Exchange, Session, ToolCall
@@ -60,7 +61,11 @@ def articles(session_id: str, wanted: Sequence[State]) -> dict[int, str]:
 def figures(session_id: str) -> str:
     """Render the figures at the head of a session's page."""
     session = Session.objects.filter(session_id=session_id).first()
-    return render_to_string("sessions/_figures.html", {"session": session}) if session else ""
+    if session is None:
+        return ""
+    return render_to_string(
+        "sessions/_figures.html", {"session": session, "cache_saving": stats.cache_saving_of(session)}
+    )
 
 
 def rows(session_ids: Sequence[str], latest: int = 0) -> list[dict]:

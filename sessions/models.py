@@ -90,6 +90,7 @@ class Session(TokenCounts):
     duration_ms = models.FloatField(default=0, help_text="sum over exchanges")
     provider_time_ms = models.FloatField(default=0)
     proxy_overhead_ms = models.FloatField(default=0)
+    pinned = models.BooleanField(default=False, help_text="a person gave it a star; no recorder writes it")
 
     class Meta:
         db_table = "sessions"
@@ -100,6 +101,12 @@ class Session(TokenCounts):
 
     def __str__(self) -> str:
         return self.title or self.session_id
+
+    def pin(self, pinned: bool) -> None:
+        """Give the session its star, or take it away."""
+        self.pinned = pinned
+        # Nothing else: a recorder may be adding to its sums.
+        self.save(update_fields=["pinned"])
 
 
 class Exchange(TokenCounts):

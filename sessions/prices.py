@@ -99,13 +99,38 @@ def cost_usd(provider_type: str, model: str, usage: Usage, at: datetime | None =
         if own.fits(provider_type, model):
             return own.cost_usd(usage)
     # The list's own arithmetic takes longer than all else of an exchange's facts: it is asked once for each class.
+    prices = _list_prices(provider_type, model, _prompt(usage), at)
+    if prices is None:
+        return None
+    return sum(price * tokens for price, tokens in zip(prices, astuple(usage), strict=True))
+
+
+def cache_saving_usd(provider_type: str, model: str, usage: Usage, prompt: int) -> float | None:
+    """Give what the cached tokens of `usage` would have cost as plain input less what they cost, in USD, at today's prices.
+
+    Below 0 where writing to the cache cost more than reading from it saved. Each prompt had `prompt` tokens, which
+    decides a price that depends on that. None for a model without a known price.
+    """
+    cached = replace(usage, input=0, output=0, thinking=0, audio_input=0, audio_output=0)
+    plain = Usage(input=cached.cache_read + cached.cache_creation)
+    for own in _own:
+        if own.fits(provider_type, model):
+            return own.cost_usd(plain) - own.cost_usd(cached)
+    prices = _list_prices(provider_type, model, prompt, None)
+    if prices is None:
+        return None
+    return sum(
+        price * (before - paid) for price, before, paid in zip(prices, astuple(plain), astuple(cached), strict=True)
+    )
+
+
+def _list_prices(provider_type: str, model: str, prompt: int, at: datetime | None) -> tuple[float, ...] | None:
+    """Give the list's USD a token, by class of `Usage`, for a prompt of `prompt` tokens; None for an unknown model."""
     hour = (at or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0)
     steps = _steps(provider_type, model, hour)
     if steps is None:
         return None
-    step = max((step for step in steps if step < _prompt(usage)), default=0)
-    prices = _prices(provider_type, model, hour, step)
-    return sum(price * tokens for price, tokens in zip(prices, astuple(usage), strict=True))
+    return _prices(provider_type, model, hour, max((step for step in steps if step < prompt), default=0))
 
 
 def _prompt(usage: Usage) -> int:

@@ -45,6 +45,7 @@ class SessionFilter(Page):
     session_id: str | None = None
     request_id: str | None = None
     success: bool | None = Field(None, description="false: at least one exchange failed")
+    pinned: bool | None = Field(None, description="true: somebody gave it a star")
     is_streaming: bool | None = None
     finish_reason: str | None = None
     client_ip: str | None = None
@@ -68,7 +69,7 @@ class SessionFilter(Page):
 def find(wanted: SessionFilter) -> QuerySet[Session]:
     """Give the sessions that `wanted` describes, sorted. Without a model's answer there is no conversation to list."""
     found = Session.objects.filter(Q(requests__gt=0) | Q(completed_at=None))
-    for name in ("provider", "client", "project", "session_id", "success", "client_ip"):
+    for name in ("provider", "client", "project", "session_id", "success", "pinned", "client_ip"):
         value = getattr(wanted, name)
         if value is not None:
             found = found.filter(**{name: value})

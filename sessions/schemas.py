@@ -38,6 +38,7 @@ class SessionOut(Schema):
     completed_at: datetime | None
     requests: int
     success: bool
+    pinned: bool = Field(description="somebody gave it a star")
     error: str | None
     input_tokens: int
     output_tokens: int

@@ -43,6 +43,8 @@ SHARED_FIELDS = (
     *rows.SUMS, "cost_usd", "requests", "tool_calls_count", "errors", "success", "error", "model_tokens", "duration_ms",
     "provider_time_ms", "proxy_overhead_ms", "completed_at",
 )  # fmt: skip
+# What a person may change at any time stays as it is.
+RECORDED_FIELDS = tuple(f.name for f in Session._meta.concrete_fields if f.name not in ("id", "pinned"))
 RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
 
@@ -499,7 +501,7 @@ class Store:
         for row, calls in batch.ended:
             rows.add_to_session(row.session, row, calls)
         Session.objects.bulk_create([state.row for state in states if state.row.pk is None])
-        bulk.update(Session, stored.values())
+        bulk.update(Session, stored.values(), RECORDED_FIELDS)
 
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):

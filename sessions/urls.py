@@ -23,6 +23,7 @@ urlpatterns = [
     path("ui/sessions/<str:session_id>/outline", session.outline, name="outline"),
     path("ui/sessions/<str:session_id>/chart", session.chart, name="chart"),
     path("ui/sessions/<str:session_id>/diff", session.comparison, name="comparison"),
+    path("ui/sessions/<str:session_id>/pin", session.pin, name="pin"),
     path("ui/sessions/<str:session_id>/delete", session.delete, name="delete"),
     path("ui/sessions/<str:session_id>/exchanges/<str:request_id>", session.exchange, name="exchange"),
     re_path(

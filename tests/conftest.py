@@ -45,22 +45,22 @@ def postgres_url(django_db_setup, django_db_blocker) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def chosen_database(request) -> Iterator[str]:
-    """SQLite, then PostgreSQL, as the default database. To be set up before `db`."""
-    if request.param == "sqlite":
-        yield request.param
-        return
-    from tests.support.databases import default_database
-
-    with default_database(request.getfixturevalue("postgres_url")):
-        yield request.param
+@pytest.fixture
+def database() -> str:
+    """Which database a test's servers have: tests/sessions/conftest.py takes both."""
+    return "sqlite"
 
 
 @pytest.fixture
-def both_databases(chosen_database: str, db) -> str:
-    """Run a test on SQLite and on PostgreSQL, in a transaction that is rolled back. Gives the database's name."""
-    return chosen_database
+def database_url(database: str, request) -> Iterator[str]:
+    """DATABASE_URL for this test's own servers, whose tables are empty; "" for SQLite, which lies in their home."""
+    if database == "sqlite":
+        yield ""
+        return
+    from tests.support.databases import new_database
+
+    with new_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -71,18 +71,31 @@ def shared_server(provider: FakeUpstream, tmp_path_factory) -> Iterator[RunningS
     assert "Traceback" not in server.output(), server.output()
 
 
+@pytest.fixture(scope="session")
+def shared_postgres_server(provider: FakeUpstream, postgres_url: str, tmp_path_factory) -> Iterator[RunningServer]:
+    from tests.support.databases import new_database
+
+    with new_database(postgres_url) as url:
+        server = start_server(tmp_path_factory.mktemp("home"), provider.url, DATABASE_URL=url)
+        yield server
+        assert server.stop() == 0, server.output()
+    assert "Traceback" not in server.output(), server.output()
+
+
 @pytest.fixture
-def server(shared_server: RunningServer, upstream: FakeUpstream) -> RunningServer:
+def server(database: str, upstream: FakeUpstream, request) -> RunningServer:
     """A server that records, shared by the tests that need nothing special of it."""
-    return shared_server
+    return request.getfixturevalue("shared_server" if database == "sqlite" else "shared_postgres_server")
 
 
 @pytest.fixture
-def start(tmp_path: Path, upstream: FakeUpstream) -> Iterator[Callable[..., RunningServer]]:
+def start(tmp_path: Path, upstream: FakeUpstream, database_url: str) -> Iterator[Callable[..., RunningServer]]:
     """Start servers of this test's own: start(*arguments, home=…, **environ)."""
     started: list[RunningServer] = []
 
     def begin(*arguments: str, home: Path = tmp_path, upstream_url: str = upstream.url, **options) -> RunningServer:
+        if database_url:
+            options.setdefault("DATABASE_URL", database_url)
         server = start_server(home, upstream_url, *arguments, **options)
         started.append(server)
         return server

@@ -1,6 +1,6 @@
 """A session as one file: the formats, each a stream of bytes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from sessions.export.csv_export import csv_lines
@@ -16,7 +16,7 @@ class Format:
 
     media_type: str
     suffix: str
-    write: Callable[[Session], Iterator[bytes]]
+    write: Callable[[Session], Generator[bytes, None, None]]
 
 
 FORMATS = {

@@ -1,7 +1,7 @@
 """A session as a table: a line for each exchange."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Generator
 from io import StringIO
 
 from sessions.export.parts import parts
@@ -18,7 +18,7 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def csv_lines(session: Session) -> Iterator[bytes]:
+def csv_lines(session: Session) -> Generator[bytes, None, None]:
     """RFC 4180, with a head; texts that a spreadsheet would run have an apostrophe before them."""
     yield _line(("session_id", *COLUMNS))
     for rows in parts(session):

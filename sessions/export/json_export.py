@@ -1,6 +1,6 @@
 """A session as one JSON object."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sessions import queries, reading
 from sessions.api_common import to_json
@@ -10,7 +10,7 @@ from sessions.models import Session
 from sessions.schemas import ExchangeOut, SessionOut, ToolCallOut
 
 
-def json_object(session: Session) -> Iterator[bytes]:
+def json_object(session: Session) -> Generator[bytes, None, None]:
     """`{"session": …, "exchanges": […], "tools": […]}`, each as the API gives it."""
     tools = queries.tools_of([session]).get(session.pk, [])
     yield b'{"session":' + to_json(SessionOut.of(session, tools).model_dump()) + b',"exchanges":['

@@ -1,7 +1,7 @@
 """A session's JSONL lines: those of its files, or, where these are not at hand, made again from the rows."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sessions.split import Parts, chain, split
 CHUNK = 1 << 16
 
 
-def jsonl(session: Session) -> Iterator[bytes]:
+def jsonl(session: Session) -> Generator[bytes, None, None]:
     """Give the session's lines.
 
     Made again, they are in the order of their times and have all fields; headers, texts, and messages that repeat an

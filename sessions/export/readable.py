@@ -1,7 +1,7 @@
 """A session to be read: Markdown, and HTML in one file that needs nothing else."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from django.template.loader import render_to_string
 
@@ -19,7 +19,7 @@ def turns(session: Session) -> Iterator[Turn]:
         number += len(rows)
 
 
-def html(session: Session) -> Iterator[bytes]:
+def html(session: Session) -> Generator[bytes, None, None]:
     """One page with its style inside, without script; whatever was said stands in it as text."""
     context = {"session": session, "tools": queries.tools_of([session]).get(session.pk, [])}
     yield render_to_string("exports/head.html", context).encode("utf-8", "replace")
@@ -28,7 +28,7 @@ def html(session: Session) -> Iterator[bytes]:
     yield b"</main>\n</body>\n</html>\n"
 
 
-def markdown(session: Session) -> Iterator[bytes]:
+def markdown(session: Session) -> Generator[bytes, None, None]:
     """The conversation as Markdown; what is no prose stands in code blocks."""
     cost = "unknown" if session.cost_usd is None else f"${session.cost_usd:.4f}"
     head = [

@@ -36,7 +36,7 @@ def change(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('record', '0005_prices'),
+        ('record', '0006_pinned'),
     ]
 
     operations = [

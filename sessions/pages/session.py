@@ -7,8 +7,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from sessions import queries, reading, timeline
+from sessions import queries, reading, stats, timeline
 from sessions.browser.charts import context_chart
+from sessions.browser.commands import curl_command, resume_command
 from sessions.browser.compare import compare
 from sessions.browser.rendering import pretty_json
 from sessions.browser.tree import Tree, tree_of, turns_of
@@ -77,6 +78,8 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "branches": [(t, tree.threads.index(t) + 1, tree.numbers[t.exchanges[0]]) for t in tree.branches],
         "at": request.GET.get("at", ""),
         "find": request.GET.get("find", ""),
+        "resume": resume_command(row),
+        "cache_saving": stats.cache_saving_of(row),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
         "can_delete": settings.LUNAROUTE.ui.delete_enabled,
     }
@@ -144,6 +147,7 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
         "place": "sessions",
         "row": row,
         "session": row.session,
+        "curl": curl_command(row, sent, f"{request.scheme}://{request.get_host()}"),
         "request_text": _shown(sent),
         "response_text": _shown(received),
         "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,
@@ -194,6 +198,19 @@ def image(request: HttpRequest, key: str, dialect: str, number: str) -> HttpResp
         raise Http404
     media_type, data = found
     return HttpResponse(data, content_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+@page
+@require_POST
+def pin(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Give the session its star (`pinned=true`), or take it away. For htmx: the button as it is then."""
+    row = find(session_id)
+    if row is None:
+        return _missing(request, session_id)
+    row.pin(request.POST.get("pinned") == "true")
+    if wants_fragment(request):
+        return render(request, "sessions/_star.html", {"s": row})
+    return redirect("session", session_id)
 
 
 @page

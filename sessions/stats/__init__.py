@@ -4,6 +4,7 @@ Counted are exchanges that make a model speak. Times are milliseconds, sizes byt
 exchange of a sum has a known price.
 """
 
+from sessions.stats.caching import cache_saving_of
 from sessions.stats.over_time import Bucket, Hour, ModelShare, costs, hours, spending
 from sessions.stats.span import Span
 from sessions.stats.sums import (
@@ -39,6 +40,7 @@ __all__ = [
     "Tokens",
     "ToolFigures",
     "by_model",
+    "cache_saving_of",
     "costs",
     "figures",
     "hours",

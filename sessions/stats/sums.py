@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
+from sessions.stats.caching import cache_saving
 from sessions.stats.span import Span, rows
 
 
@@ -65,6 +66,7 @@ class Overview:
     latency_ms: Percentiles
     time_to_first_token_ms: Percentiles
     before: Sums
+    cache_saving_usd: float | None  # less what writing to caches cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ def _overview(span: Span, sums: Sums, times: Times) -> Overview:
     latency, first = (
         percentiles(chain.from_iterable(values)) for values in zip(*times.values(), ((), ()), strict=True)
     )
-    return Overview(span.since, span.until, sums, latency, first, sums_of(before))
+    return Overview(span.since, span.until, sums, latency, first, sums_of(before), cache_saving(span))
 
 
 def by_model(span: Span) -> list[ModelFigures]:

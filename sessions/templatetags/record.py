@@ -26,6 +26,8 @@ def usd(amount: float | None) -> str:
     """$0.14, $0.0031; a dash where no price is known."""
     if amount is None:
         return "–"
+    if amount < 0:
+        return f"−{usd(-amount)}"
     if amount >= 0.1 or amount == 0:
         return f"${amount:,.2f}"
     return f"${amount:.4f}" if amount >= 0.0001 else "<$0.0001"

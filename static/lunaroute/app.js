@@ -46,6 +46,7 @@ const keys = {
   "?": () => help.showModal(),
   r: () => selected()?.querySelector("[data-raw]")?.click(),
   d: () => (selected() || document).querySelector("[data-diff]")?.click(),
+  s: () => (selected()?.querySelector("[data-star]") || document.querySelector(".session-head [data-star]"))?.click(),
   o: () => {
     const all = document.querySelectorAll(".selected details");
     const open = ![...all].some((fold) => fold.open);
@@ -74,6 +75,21 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.querySelector("[data-help]").addEventListener("click", keys["?"]);
+
+// A copy button takes the code beside it; where the browser has no clipboard for us, it is selected.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  const code = button?.parentElement.querySelector("code");
+  if (!code) return;
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = label; }, 1500);
+  } catch {
+    getSelection().selectAllChildren(code);
+  }
+});
 
 // Empty fields stay out of the address, with and without htmx.
 document.addEventListener("htmx:configRequest", (event) => {

@@ -25,7 +25,9 @@ def site(tmp_path_factory, provider):
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         client.post("/v1/messages", json=hostile, headers={"session_id": "hostile"})
         client.post("/v1/messages", content=b"broken", headers={"session_id": "broken"})
-    server.wait_recorded(8)
+        codex = {"session_id": "resumed", "user-agent": "codex/1"}
+        client.post("/v1/messages", json={"model": "m", "messages": []}, headers=codex)
+    server.wait_recorded(9)
     yield server
     assert server.stop() == 0
 
@@ -55,7 +57,7 @@ def assert_fits(page: Page) -> None:
 def test_the_list_shows_sessions_and_opens_one(page):
     page.goto("/sessions")
     expect(page).to_have_url("/ui/sessions")
-    expect(page.locator(".sessions li")).to_have_count(3)
+    expect(page.locator(".sessions li")).to_have_count(4)
     assert_fits(page)
     page.get_by_role("link", name="turn 0").click()
     expect(page).to_have_url(f"/ui/sessions/{SESSION}")
@@ -83,6 +85,49 @@ def test_recorded_text_is_text(page):
     expect(page.locator("#e1 .said.user")).to_contain_text("<script>document.title='owned'</script><b>bold</b>")
     assert "owned" not in page.title().split(" · ")[1]
     assert page.locator("b", has_text="bold").count() == 0
+
+
+def test_commands_are_copied(page, site):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+    page.goto(f"/ui/sessions/{SESSION}")
+    assert page.locator("[data-copy]").count() == 0  # nobody knows how this client resumes
+    page.goto("/ui/sessions/resumed")
+    page.get_by_role("button", name="Copy the command that resumes").click()
+    expect(page.locator("[data-copy]")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "codex resume resumed"
+    assert_fits(page)
+    page.locator("[data-raw]").click()
+    page.get_by_text("As a curl command").click()
+    page.get_by_role("button", name="Copy as cURL").click()
+    expect(page.locator("[data-copy]")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("curl ")
+    assert copied == page.locator(".command code").text_content()
+    assert_fits(page)
+
+
+def test_a_star_is_given_by_key_and_taken_by_button(page):
+    page.goto("/ui/sessions")
+    page.keyboard.press("j")
+    page.keyboard.press("s")
+    star = page.locator("li.selected [data-star]")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.locator("select[name=pinned]").select_option("Starred")
+    expect(page).to_have_url("/ui/sessions?pinned=true")
+    expect(page.locator(".sessions li")).to_have_count(1)
+    assert_fits(page)
+    page.locator(".row").click()
+    star = page.locator("[data-star]")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("s")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("s")
+    expect(star).to_have_attribute("aria-pressed", "false")
+    assert_fits(page)
+    page.goto("/ui/sessions?pinned=true")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
 
 
 def test_a_failure_says_why(page):

@@ -66,6 +66,8 @@ def names(query: str = "") -> list[str]:
         ("?text_search=debugging", "s0 s1 s2 s3 s4"),
         ("?text_search=number+3", "s3"),
         ("?min_cost=0.25", "s3 s4"),
+        ("?pinned=false", "s0 s1 s2 s3 s4"),
+        ("?pinned=true", ""),
         ("?page=2&page_size=2", "s2 s3"),
         ("?page=99", ""),
     ],
@@ -224,3 +226,26 @@ def test_the_admin_shows_and_changes_nothing(sessions, admin_client):
     assert admin_client.get(f"/admin/record/session/{row.pk}/change/").status_code == 200
     assert admin_client.post(f"/admin/record/session/{row.pk}/change/", {"title": "x"}).status_code == 403
     assert admin_client.post(f"/admin/record/session/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_star_is_given_and_taken_away(sessions):
+    for _ in range(2):
+        assert Client().put("/sessions/s3/pin").status_code == 204
+        assert names("?pinned=true") == ["s3"]
+        assert Client().get("/sessions/s3").json()["pinned"] is True
+    for _ in range(2):
+        assert Client().delete("/sessions/s3/pin").status_code == 204
+        assert names("?pinned=true") == []
+    assert Client().put("/sessions/nobody/pin").status_code == 404
+
+
+def test_the_pages_star_needs_a_token_of_the_page(sessions):
+    form = {"pinned": "true"}
+    assert Client(enforce_csrf_checks=True).post("/ui/sessions/s3/pin", form).status_code == 403
+    assert names("?pinned=true") == []
+    assert Client().post("/ui/sessions/s3/pin", form).headers["Location"] == "/ui/sessions/s3"
+    assert names("?pinned=true") == ["s3"]
+    button = Client().post("/ui/sessions/s3/pin", {"pinned": "false"}, headers={"HX-Request": "true"}).content.decode()
+    assert 'aria-pressed="false"' in button
+    assert names("?pinned=true") == []
+    assert Client().post("/ui/sessions/nobody/pin", form).status_code == 404

@@ -13,6 +13,7 @@ from sessions.digest import Event, Live
 from sessions.models import Blob, Exchange, JsonlFile, Node, Session
 from sessions.store import Store
 from tests.sessions.test_recording import SESSION, converse
+from tests.support.databases import sqlite_only
 from tests.support.raw import RawClient
 
 numbers = count(1)
@@ -150,6 +151,7 @@ def test_a_session_deleted_while_its_client_goes_on_begins_anew(deleting):
     assert deleting.stop() == 0
 
 
+@sqlite_only
 def test_deleting_is_off_by_default(server):
     status, body = request(server, b"DELETE", "/sessions/x")
     assert status == 403

@@ -89,10 +89,13 @@ def test_everything_comes_back(recorded, rebuilt):
             close(one, other)
 
 
-def test_bodies_come_back_byte_for_byte(recorded, rebuilt, start):
-    run(rebuilt, "import", str(rebuilt / ".lunaroute" / "sessions"))
+def test_bodies_come_back_byte_for_byte(recorded, rebuilt, start, database_url):
+    done = run(rebuilt, "import", str(rebuilt / ".lunaroute" / "sessions"), DATABASE_URL=database_url)
+    assert (done.returncode, done.stderr) == (0, "")
     server = start(home=rebuilt)
-    again = start(home=recorded.home.parent)
+    again = start(home=recorded.home.parent, DATABASE_URL="")
+    for one, other in zip(again.json("/sessions"), server.json("/sessions"), strict=True):
+        close(one, other)
     for session in again.json("/sessions"):
         name = session["session_id"]
         for exchange in again.json(f"/sessions/{name}/exchanges"):

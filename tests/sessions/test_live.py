@@ -6,6 +6,7 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.support.databases import sqlite_only
 from tests.support.live import LivePage, open_socket
 from tests.support.raw import RawClient
 from tests.support.server import eventually
@@ -179,6 +180,7 @@ def test_the_list_hears_which_sessions_change(server, upstream):
     assert {"total_tokens", "cost_usd", "duration_ms", "version"} <= row.keys()
 
 
+@sqlite_only
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
 def test_another_sites_page_is_refused(server, origin):
     for path in ("/ui/live", "/ui/live/sessions/x"):
@@ -187,6 +189,7 @@ def test_another_sites_page_is_refused(server, origin):
         assert refused.value.response.status_code == 403
 
 
+@sqlite_only
 def test_a_name_that_is_not_ours_is_refused(server):
     with RawClient(server.port) as client:
         client.send(
@@ -196,12 +199,14 @@ def test_a_name_that_is_not_ours_is_refused(server):
         assert client.until(b"\r\n").startswith(b"HTTP/1.1 403")
 
 
+@sqlite_only
 def test_an_address_that_does_not_exist_is_refused(server):
     with pytest.raises(InvalidStatus) as refused:
         open_socket(server, "/ui/nothing")
     assert refused.value.response.status_code == 403
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("message", "reason"),
     [("no JSON", "JSON is malformed"), ('{"have": 1}', "Expected `object`"), ('{"a": 1}', "unknown field `a`")],
@@ -215,6 +220,7 @@ def test_a_message_that_makes_no_sense_closes_with_the_reason(server, message, r
     assert reason in closed.value.rcvd.reason
 
 
+@sqlite_only
 def test_a_message_that_is_too_long_ends_the_connection(server):
     with open_socket(server, "/ui/live") as socket:
         socket.send('{"have": {"a": "%s"}}' % ("x" * (1 << 20)))
@@ -231,6 +237,7 @@ def test_a_session_that_does_not_exist_says_so(server):
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "no such session")
 
 
+@sqlite_only
 def test_the_switched_off_browser_has_no_sockets(start):
     server = start(LUNAROUTE_UI_ENABLED="false")
     with pytest.raises(InvalidStatus) as refused:

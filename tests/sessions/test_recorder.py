@@ -10,10 +10,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
+from tests.support.databases import sqlite_only
 from tests.support.raw import RawClient
-from tests.support.server import eventually, start_server
+from tests.support.server import eventually
 
 
 def ask(server, number: int, session: str = "s") -> None:
@@ -23,11 +25,11 @@ def ask(server, number: int, session: str = "s") -> None:
 
 
 def recorded_models(server) -> list[str]:
-    return [row[0] for row in server.rows("select model_requested from exchanges where success = 1")]
+    return [row[0] for row in server.rows("select model_requested from exchanges where success = true")]
 
 
 def answers(server) -> set[str]:
-    return {row[0] for row in server.rows("select response_id from exchanges where success = 1")}
+    return {row[0] for row in server.rows("select response_id from exchanges where success = true")}
 
 
 def assert_whole(server) -> None:
@@ -91,13 +93,14 @@ ROUNDS = int(os.environ.get("ROUNDS", "50"))
 
 
 @pytest.mark.alone
-def test_kill_9_of_the_tree_loses_nothing_that_was_answered_200_ms_before(tmp_path, upstream):
-    """Fifty times on one home, under load."""
+def test_kill_9_of_the_tree_loses_nothing_that_was_answered_200_ms_before(start, upstream, database):
+    """Fifty times on one home, under load; ten times where the database is another process, which is not killed."""
 
     upstream.script(quick)
     expected: set[str] = set()
-    for round_number in range(ROUNDS):
-        server = start_server(tmp_path, upstream.url)
+    rounds = ROUNDS if database == "sqlite" else ROUNDS // 5
+    for round_number in range(rounds):
+        server = start()
         load = Load(server.port)
         eventually(lambda load=load: len(load.answered) > 32, "some load")
         time.sleep(0.25 + round_number % 5 * 0.02)  # no deadline: how long the load lasts
@@ -105,11 +108,11 @@ def test_kill_9_of_the_tree_loses_nothing_that_was_answered_200_ms_before(tmp_pa
         server.kill_tree()
         load.stop()
         expected |= {name for name, at in load.answered.items() if at < killed - 0.2}
-    server = start_server(tmp_path, upstream.url)
+    server = start()
     eventually(lambda: not server.rows("select 1 from exchanges where success is null"), "no exchange left open")
     assert server.stop() == 0, server.output()
     missing = expected - answers(server)
-    assert len(expected) > ROUNDS * 10
+    assert len(expected) > rounds * 10
     assert not missing, f"{len(missing)} of {len(expected)} are lost"
     assert_whole(server)
 
@@ -174,21 +177,21 @@ def test_an_exchange_under_way_survives_its_recorder(start, upstream):
     assert lines[4]["success"]
 
 
-def test_an_exchange_that_a_crash_cuts_off_is_marked(tmp_path, upstream):
+def test_an_exchange_that_a_crash_cuts_off_is_marked(start, upstream):
     async def script(exchange):
         await exchange.read_body()
         await exchange.start_stream()
         await exchange.reader.read()
         exchange.keep = False
 
-    server = start_server(tmp_path, upstream.url)
+    server = start()
     upstream.script(script)
     with RawClient(server.port) as client:
         client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
         client.head()
         eventually(lambda: server.rows("select 1 from exchanges"), "the running exchange")
         server.kill_tree()
-    server = start_server(tmp_path, upstream.url)
+    server = start()
     server.wait_recorded(1)
     ((success, error),) = server.rows("select success, error from exchanges")
     assert (success, error.split(":")[0]) == (0, "interrupted")
@@ -196,15 +199,15 @@ def test_an_exchange_that_a_crash_cuts_off_is_marked(tmp_path, upstream):
     assert server.stop() == 0
 
 
-def test_a_torn_line_is_mended_at_the_next_start(tmp_path, upstream):
-    server = start_server(tmp_path, upstream.url)
+def test_a_torn_line_is_mended_at_the_next_start(start, upstream):
+    server = start()
     ask(server, 1)
     server.wait_recorded(1)
     assert server.stop() == 0
     (path,) = (server.home / "sessions").glob("*/*.jsonl")
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"type":"started","session_id":"s","req')
-    server = start_server(tmp_path, upstream.url)
+    server = start()
     eventually(lambda: path.read_bytes() == whole, "the mended file")
     ask(server, 2)
     server.wait_recorded(2)
@@ -212,6 +215,7 @@ def test_a_torn_line_is_mended_at_the_next_start(tmp_path, upstream):
     assert_whole(server)
 
 
+@sqlite_only
 def test_a_locked_database_delays_the_record_and_nothing_else(start, upstream):
     server = start()
     ask(server, 0)
@@ -227,6 +231,56 @@ def test_a_locked_database_delays_the_record_and_nothing_else(start, upstream):
     server.wait_recorded(12, 30)
     eventually(lambda: "recording resumed" in server.output(), "a word about it")
     assert sorted(recorded_models(server)) == sorted(f"m{number}" for number in range(12))
+    assert_whole(server)
+
+
+@pytest.fixture
+def refusing(start, database_url):
+    """A server, and a way to shut PostgreSQL's door on it: refusing(True), refusing(False)."""
+    server, name = start(), database_url.partition("?")[0].rpartition("/")[2]
+
+    def refuse(is_shut: bool) -> None:
+        with psycopg.connect(database_url.replace(f"/{name}?", "/template1?"), autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not is_shut}")
+            if is_shut:
+                connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+
+    return server, refuse
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_database_that_is_away_delays_the_record_and_nothing_else(refusing):
+    server, refuse = refusing
+    ask(server, 0)
+    server.wait_recorded(1)
+    refuse(True)
+    for number in range(1, 11):
+        ask(server, number)
+    eventually(lambda: "recording paused" in server.output(), "a word about it", 30)
+    ask(server, 11)
+    refuse(False)
+    server.wait_recorded(12, 30)
+    eventually(lambda: "recording resumed" in server.output(), "a word about it")
+    assert sorted(recorded_models(server)) == sorted(f"m{number}" for number in range(12))
+    assert_whole(server)
+    assert server.stop() == 0
+    assert "Traceback" not in server.output(), server.output()
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_recorder_whose_connection_is_cut_again_and_again_loses_and_doubles_nothing(start, upstream, database_url):
+    upstream.script(quick)
+    server = start()
+    load = Load(server.port)
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(database_url.replace(f"/{name}?", "/template1?"), autocommit=True) as connection:
+        for _ in range(10):
+            count = len(load.answered)
+            eventually(lambda count=count: len(load.answered) > count + 20, "some load")
+            connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+    load.stop()
+    assert server.stop() == 0, server.output()
+    assert set(load.answered) <= answers(server)
     assert_whole(server)
 
 
@@ -269,6 +323,7 @@ def test_a_full_disk_delays_the_record_and_nothing_else(start, upstream, small_d
             json.loads(line)
 
 
+@sqlite_only
 def test_while_the_recorder_sleeps_the_proxy_goes_on_within_its_bound(start, upstream):
     server = start()
     ask(server, 0)
@@ -291,6 +346,7 @@ def test_while_the_recorder_sleeps_the_proxy_goes_on_within_its_bound(start, ups
     assert captures["full"] > 30
 
 
+@sqlite_only
 def test_processes_that_die_are_started_again(start, upstream):
     server = start(worker=True)
     for name in ("web", "recorder"):

@@ -77,10 +77,12 @@ def test_the_migration_can_be_taken_back_and_made_again(old):
     assert queries.find(SessionFilter(text_search="teapot")).count() == 1
 
 
-def test_the_recorder_indexes_what_was_there_at_its_start(start, tmp_path, django_db_setup, django_db_blocker):
+def test_the_recorder_indexes_what_was_there_at_its_start(
+    start, tmp_path, database_url, django_db_setup, django_db_blocker
+):  # fmt: skip
     home = tmp_path / ".lunaroute"
     home.mkdir(mode=0o700)
-    with django_db_blocker.unblock(), default_database(f"sqlite:///{home}/db.sqlite3"):
+    with django_db_blocker.unblock(), default_database(database_url or f"sqlite:///{home}/db.sqlite3"):
         call_command("migrate", "record", "0001", verbosity=0)
         record_as_before(120)
     server = start()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions import stats
-from sessions.models import Exchange, Session, ToolCall
+from sessions import prices, stats
+from sessions.models import Exchange, ModelPrice, Session, ToolCall
 from sessions.stats.sums import percentiles
+from sessions.templatetags.record import usd
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # The night in which Berlin's clocks go back: the day has 25 hours.
@@ -57,6 +58,40 @@ def test_the_overview_sums_a_span_and_the_one_before_it(both_databases):
     assert found.latency_ms == stats.Percentiles(50, 95, 99)
     assert found.time_to_first_token_ms == stats.Percentiles(49, 94, 98)
     assert (found.before.requests, found.before.cost_usd) == (1, 3.0)
+
+
+def test_what_caches_saved_is_told_though_it_be_less_than_nothing(both_databases):
+    reads, writes, mixed = session("reads"), session("writes"), session("mixed")
+    claude = {"model_used": "claude-sonnet-4-5", "input_tokens": 10}  # $3 in, $0.30 read, $3.75 and $6 written
+    exchange(reads, hour(1), cache_read_tokens=100_000, **claude)
+    exchange(writes, hour(1), cache_creation_5m_tokens=100_000, **claude)
+    exchange(writes, hour(1), cache_creation_1h_tokens=10_000, **claude)
+    exchange(mixed, hour(1), cache_read_tokens=10, model_used="nobody-knows")
+    assert stats.cache_saving_of(reads) == pytest.approx(0.27)
+    assert stats.cache_saving_of(writes) == pytest.approx(-0.075 - 0.03)
+    assert stats.cache_saving_of(mixed) is None
+    assert stats.cache_saving_of(session("none")) == 0
+    assert stats.overview(span()).cache_saving_usd == pytest.approx(0.27 - 0.105)
+    assert usd(-0.12) == "−$0.12"
+
+
+def test_a_long_prompt_has_the_prices_of_long_prompts(both_databases):
+    row = session("long")
+    long = {"model_used": "claude-sonnet-4-5", "input_tokens": 1}  # $6 in, $0.60 read beyond 200,000
+    exchange(row, hour(1), cache_read_tokens=200_000, **long)
+    exchange(row, hour(1), cache_read_tokens=199_999, **long)
+    assert stats.cache_saving_of(row) == pytest.approx(200_000 * 5.4e-6 + 199_999 * 2.7e-6)
+
+
+def test_own_prices_tell_what_caches_saved_too(both_databases):
+    ModelPrice.objects.create(pattern="mine", input=2, output=2, cache_read=1, cache_write_5m=5)
+    row = session("own")
+    exchange(row, hour(1), model_used="mine", cache_read_tokens=1_000_000, cache_creation_5m_tokens=1_000_000)
+    prices.refresh(at_once=True)
+    try:
+        assert stats.cache_saving_of(row) == pytest.approx(1 - 3)
+    finally:
+        prices._own, prices._read_at = (), float("-inf")
 
 
 def test_an_empty_span_has_no_cost_and_no_latency(both_databases):

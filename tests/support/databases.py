@@ -1,14 +1,21 @@
-"""A real PostgreSQL, and tests that run on both databases."""
+"""A real PostgreSQL, databases in it, and tests that run on both databases."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import dj_database_url
+import psycopg
+import pytest
 from django.core.management import call_command
 from django.db import connections
+
+# For a test whose server has a database that the test does not ask, or that is about SQLite alone.
+sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+_numbers = count(1)
 
 
 @contextmanager
@@ -48,3 +55,14 @@ def migrated(url: str) -> str:
     with default_database(url):
         call_command("migrate", verbosity=0, interactive=False)
     return url
+
+
+@contextmanager
+def new_database(url: str) -> Iterator[str]:
+    """Make a database with empty tables beside the migrated one at `url`, which nobody uses meanwhile; gives its address."""
+    server, name = url.replace("/postgres?", "/template1?"), f"test{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE postgres")
+    yield url.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

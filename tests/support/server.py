@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
@@ -47,6 +48,7 @@ class RunningServer:
     home: Path
     port: int
     log: Path
+    database_url: str = ""  # of a PostgreSQL; else the database lies in `home`
     url: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +86,10 @@ class RunningServer:
         return found
 
     def rows(self, query: str, *parameters: object) -> list[tuple]:
-        """Ask the SQLite database."""
+        """Ask the database; `?` stands for a parameter."""
+        if self.database_url:
+            with psycopg.connect(self.database_url) as connection:
+                return connection.execute(query.replace("?", "%s"), parameters).fetchall()
         connection = sqlite3.connect(f"file:{self.home / 'db.sqlite3'}?mode=ro", uri=True, timeout=10)
         try:
             return connection.execute(query, parameters).fetchall()
@@ -151,7 +156,7 @@ def start_server(
     log = home / "output.log"
     start = [*arguments] if "serve" in arguments else [*arguments, "serve"]
     process = launch(home, *start, *([] if worker else ["--no-worker"]), environ=environment(home, **settings), log=log)
-    server = RunningServer(process, home / ".lunaroute", port, log)
+    server = RunningServer(process, home / ".lunaroute", port, log, environ.get("DATABASE_URL", ""))
 
     def answers() -> bool:
         if process.poll() is not None:
