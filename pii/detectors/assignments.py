@@ -36,11 +36,9 @@ _NAMES = (
 _ASSIGNMENT = search(
     rf"(?i)(?:{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]{{0,8}}(?:===?|:=|=>|->|!=|[:=>]|\bis:?[ \t]|,[ \t]?[\"'])"
     r"[ \t]{0,8}(?:[bruf]?[\"'`]{1,3})?[^\s\"'`<>]{4}"
-)
-_OPTION = search(
-    r"(?i)(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey"
-    r"|secret|secret-key|access-token|auth-token|client-secret))"
-    r"[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
+    # options of commands, and .netrc
+    r"|(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey|secret|secret-key"
+    r"|access-token|auth-token|client-secret))[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
 )
 _USER = search(r"(?:[ \t]-u|--user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}")  # curl's
 _PARTS = look(
@@ -103,6 +101,8 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
 
 
 def _users(data: bytes) -> Iterator[Hit]:
+    if b" -u" not in data and b"--user" not in data:
+        return
     for match in _USER.finditer(data):
         run = _RUN.match(data, match.end() - 4)
         if run and not run.group().isdigit() and not _PLACEHOLDER.search(run.group()) and _FIGURE.search(run.group()):
@@ -110,16 +110,15 @@ def _users(data: bytes) -> Iterator[Hit]:
 
 
 def _assigned(data: bytes) -> Iterator[Hit]:
-    for pattern in (_ASSIGNMENT, _OPTION):
-        done = 0
-        for match in pattern.finditer(data):
-            name, start = match.start(), match.end() - 4
-            parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
-            if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
-                continue  # a name within a value is part of it
-            done, confidence = _judged(data, start, parts, run.group())
-            if confidence:
-                yield start, done, confidence, "assignment"
+    done = 0
+    for match in _ASSIGNMENT.finditer(data):
+        name, start = match.start(), match.end() - 4
+        parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
+        if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
+            continue  # a name within a value is part of it
+        done, confidence = _judged(data, start, parts, run.group())
+        if confidence:
+            yield start, done, confidence, "assignment"
 
 
 def _judged(data: bytes, start: int, parts: re.Match[bytes], value: bytes) -> tuple[int, float]:
