@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from pii.detectors import DETECTORS, TYPES, find
 from pii.detectors.plain import forms
@@ -128,23 +129,21 @@ def presidio(threshold: float) -> Callable[[str], list[Span]]:
 
 
 def detect_secrets() -> Callable[[str], list[Span]]:
-    """detect-secrets with its default plugins, save those for addresses, line by line as it reads files."""
-    from detect_secrets.core.scan import scan_line
+    """detect-secrets with its default plugins, save those for addresses, each text a file of its own."""
+    from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import default_settings
 
     def spans(text: str) -> list[Span]:
         found = []
-        with default_settings():
-            for row in text.splitlines():
-                for secret in scan_line(row):
-                    if (
-                        secret.secret_value
-                        and "IP" not in secret.type
-                        and (start := text.find(secret.secret_value)) >= 0
-                    ):
-                        found.append((start, start + len(secret.secret_value), "SECRET"))
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "text.txt"
+            path.write_text(text)
+            for secret in scan_file(str(path)):
+                if secret.secret_value and "IP" not in secret.type and (start := text.find(secret.secret_value)) >= 0:
+                    found.append((start, start + len(secret.secret_value), "SECRET"))
         return found
 
+    default_settings().__enter__()  # they hold for the process
     return spans
 
 

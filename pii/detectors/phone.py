@@ -30,7 +30,8 @@ _NUMBER = r"\(?\+?\(?[0-9](?:[ ./()-]{0,3}[0-9]){6,14}\b"
 _LABELLED = search(
     r"(?i)(?:(?:phone|mobile|\bmob|\bcell|\btel|telefone?|telefono|telephone|\bfax|whatsapp|\bsms|movil|celular"
     r"|portable|hotline|\bhandy|contact (?:number|no\b)|\bph\b)"
-    r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
+    r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[0-9]?(?: ?\([a-z]{2,10}\))?"
+    r"[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
     r"[ \t\"'>*]{0,3}(?:</?[a-z]{1,8}>[ \t]{0,2}){0,2}"
     r"|\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
     r"(?: (?:at|on|to|via|under))?:? )" + _NUMBER

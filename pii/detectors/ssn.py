@@ -26,7 +26,7 @@ def _alone(data: bytes, start: int, end: int) -> bool:
     """Not a piece of a longer number, name or identifier."""
     if start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
         return False
-    return not (data[end : end + 1] in (b"-", b".", b"/", b"_") and data[end + 1 : end + 2].isalnum())
+    return not (data[end : end + 1] in (b"-", b".", b"_") and data[end + 1 : end + 2].isalnum())
 
 
 def ssns(data: bytes) -> Iterator[Hit]:
@@ -41,5 +41,6 @@ def ssns(data: bytes) -> Iterator[Hit]:
         else:
             number = _NUMBER.search(value)
             start, end, confidence = start + number.start(), start + number.end(), 0.95
-        if _possible(digits(data[start:end])) and _alone(data, start, end):
+        named = not value[:1].isdigit()
+        if _possible(digits(data[start:end])) and (named or _alone(data, start, end)):
             yield start, end, confidence, "ssn"

@@ -38,7 +38,7 @@ def score(find, types, samples) -> tuple[dict[str, Score], list[str]]:
     mistakes = []
     for sample in samples:
         findings = [finding for finding in find(sample.text) if finding[2] in scores]
-        for start, end, type_ in sample.labels:
+        for start, end, type_ in (label for label in sample.labels if label[2] in scores):
             covered = start
             for left, right, kind in sorted(findings):
                 if kind == type_ and left <= covered:
