@@ -11,6 +11,7 @@ import psutil
 from bench.clients import connect, latencies, percentile, request, stream_delays, throughput
 from bench.ingest import bench_ingest
 from bench.pages import bench_pages
+from bench.pii import bench_pii
 from bench.servers import lunaroute, nginx, settle
 from bench.storage import bench_storage
 from tests.support.server import free_port
@@ -167,6 +168,7 @@ def main() -> None:
     finally:
         streams.terminate()
     bench_pages(table, line, rounds)
+    bench_pii(table, line, spread, rounds)
     if not quick:  # its database takes a while to fill
         subprocess.run([sys.executable, "-m", "bench.search"], check=True)
 

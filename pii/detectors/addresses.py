@@ -22,7 +22,7 @@ _WORDS = search(
 )
 _VERSION = search(
     r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
-    r"|section|chapter|clause|requires?|sdk|\boid|driver)"
+    r"|section|chapter|clause|requires?|sdk|\boid|driver|\btag)"
     r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^§][ ]?|~>[ ]?"
     r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
 )

@@ -13,7 +13,7 @@ from pii.detectors.base import Hit, before, look, search
 _PLACEHOLDER = search(
     r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|(?:^|[_./-])example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
     r"|^(?:null|none|nil|true|false|undefined|string|str|bytes|text|int|required|optional|empty|todo|tbd|unset|default"
-    r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|^(?:process|os|env|self|this|config"
+    r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|\{[\w.]*\}|^arn:|^[12][0-9]{3}-[01][0-9]-|^(?:process|os|env|self|this|config"
     r"|settings|request|req|ctx|data|args|options|params|props|state|import|secrets|vars|local|module|var|each)\."
 )
 _IDENTIFIER = look(r"[A-Za-z_$][A-Za-z_$]*[0-9]{0,2}(?:[.:/\\-]{1,2}[A-Za-z_$]+[0-9]{0,2})*$")
@@ -28,24 +28,25 @@ _CREDENTIALS = look(r"[A-Za-z0-9._~+/=:-]{8,8192}")
 _ADDRESS = search(r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`/]{0,255}@[A-Za-z0-9\[]")
 _IN_ADDRESS = look(r"[A-Za-z0-9+.-]+://[^\s:/@]*:([^\s\"'<>`]*)@")
 
-_PASSWORD = r"passw(?:or)?d|passwd|passphrase|passcode|\bpwd|_pwd|pwd|\bpass|_pass"
+_PASSWORD = r"passw(?:or)?d|passwd|passphrase|passcode|\bpwd|_pwd|pwd|\bpass|_pass|\bpw"
 _NAMES = (
     r"secret|token|credential|(?:api|app|access|secret|private|account|auth|encryption|encrypt|signing|master|session|shared"
     r"|service|license|admin|storage|subscription|function|consumer|webhook|shared_?access)[_.-]?key|apikey|secret_?key_?base"
 )
 _ASSIGNMENT = search(
-    rf"(?i)(?:{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]{{0,8}}(?:===?|:=|=>|->|!=|[:=>]|\bis:?[ \t]|,[ \t]?[\"'])"
+    rf"(?i)(?:{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]{{0,8}}"
+    r"(?:,?[ \t]{0,3}[\"']{0,2}value[\"']{0,2}[ \t]?[:=]|===?|:=|=>|->|!=|[:=>]|\bis:?[ \t]|,[ \t]?[\"'])"
     r"[ \t]{0,8}(?:[bruf]?[\"'`]{1,3})?[^\s\"'`<>]{4}"
-)
-_OPTION = search(
-    r"(?i)(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey"
-    r"|secret|secret-key|access-token|auth-token|client-secret))"
-    r"[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
+    rf"|(?:{_PASSWORD})\([\"'][^\s\"'`<>]{{4}}"
+    # options of commands, and .netrc
+    r"|(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey|secret|secret-key"
+    r"|access-token|auth-token|client-secret))[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
 )
 _USER = search(r"(?:[ \t]-u|--user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}")  # curl's
 _PARTS = look(
     rf"(?i)(?P<name>--?[a-z-]+|login[ \t]+[^\s]+[ \t]+password|{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]*"
-    r"(?P<operator>===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|)(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)"
+    r"(?P<operator>,?[ \t]*[\"']{0,2}value[\"']{0,2}[ \t]?[:=]|===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|\(|)"
+    r"(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)"
 )
 _NOT_A_SECRET = search(
     r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token"
@@ -103,6 +104,8 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
 
 
 def _users(data: bytes) -> Iterator[Hit]:
+    if b" -u" not in data and b"--user" not in data:
+        return
     for match in _USER.finditer(data):
         run = _RUN.match(data, match.end() - 4)
         if run and not run.group().isdigit() and not _PLACEHOLDER.search(run.group()) and _FIGURE.search(run.group()):
@@ -110,16 +113,15 @@ def _users(data: bytes) -> Iterator[Hit]:
 
 
 def _assigned(data: bytes) -> Iterator[Hit]:
-    for pattern in (_ASSIGNMENT, _OPTION):
-        done = 0
-        for match in pattern.finditer(data):
-            name, start = match.start(), match.end() - 4
-            parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
-            if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
-                continue  # a name within a value is part of it
-            done, confidence = _judged(data, start, parts, run.group())
-            if confidence:
-                yield start, done, confidence, "assignment"
+    done = 0
+    for match in _ASSIGNMENT.finditer(data):
+        name, start = match.start(), match.end() - 4
+        parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
+        if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
+            continue  # a name within a value is part of it
+        done, confidence = _judged(data, start, parts, run.group())
+        if confidence:
+            yield start, done, confidence, "assignment"
 
 
 def _judged(data: bytes, start: int, parts: re.Match[bytes], value: bytes) -> tuple[int, float]:

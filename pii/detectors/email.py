@@ -33,7 +33,10 @@ _NO_LOCAL = frozenset("git hg svn this super return break continue yield".split(
 _NO_HOST = frozenset(b"self this np torch tf math jnp".split())
 # RFC 3986's userinfo, before the host of an address: a password there is a secret's detector's.
 _IN_URL = search(r"[A-Za-z][A-Za-z0-9+.-]*:/{2}[^\s/?#\"'<>]*$")
-_COMMAND = search(r"(?:^|[\s;&|`(])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|rdesktop|xfreerdp)[ \t][^|;&\n]*$")
+_COMMAND = search(
+    r"(?:^|[\s;&|`(])(?:(?:scp|rsync)[ \t][^|;&\n]*|(?:ssh|sftp|mosh|ssh-copy-id|sshfs)"
+    r"(?:[ \t]+-[^\s]+(?:[ \t]+[^\s@-][^\s@]*)?)*[ \t]+)$"
+)
 # `host:path` of scp and git, a shell's prompt, a version behind a slash
 _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)|@")
 

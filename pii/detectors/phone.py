@@ -20,24 +20,23 @@ _AMERICAN = search(
     r"|\b[0-9]{3}/[0-9]{3}-[0-9]{4})\b"
 )
 _NATIONAL = search(
-    r"(?:\(0[0-9]{1,5}\)|\b0[1-9][0-9]{0,4})(?:[ .-][0-9]{2,5}){2,4}\b|\(0[0-9]{1,5}\) ?[0-9]{4,8}\b|\b0[1-9][0-9]{3}[ -][0-9]{6}\b"
-)
-_OTHERS = search(
-    r"\b8[ -]?\([0-9]{3}\) ?[0-9]{3}[ -][0-9]{2}[ -][0-9]{2}\b"  # Russia
+    r"(?:\(0[0-9]{1,5}\)|\b0[1-9][0-9]{0,4})(?:[ .-][0-9]{2,5}){2,4}\b"
+    r"|\(0[0-9]{1,5}\) ?[0-9]{4,8}\b|\b0[1-9][0-9]{3}[ -][0-9]{6}\b"
+    r"|\b8[ -]?\([0-9]{3}\) ?[0-9]{3}[ -][0-9]{2}[ -][0-9]{2}\b"  # Russia
     r"|\([1-9][0-9]\) ?9?[0-9]{4}[ -][0-9]{4}\b"  # Brazil
     r"|\b1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}\b"  # China's mobiles
 )
 _NUMBER = r"\(?\+?\(?[0-9](?:[ ./()-]{0,3}[0-9]){6,14}\b"
 _LABELLED = search(
-    r"(?i)(?:phone|mobile|\bmob|\bcell|\btel|telefone?|telefono|telephone|\bfax|whatsapp|\bsms|movil|celular"
+    r"(?i)(?:(?:phone|mobile|\bmob|\bcell|\btel|telefone?|telefono|telephone|\bfax|whatsapp|\bsms|movil|celular"
     r"|portable|hotline|\bhandy|contact (?:number|no\b)|\bph\b)"
-    r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
-    r"[ \t\"'>*]{0,3}(?:</?[a-z]{1,8}>[ \t]{0,2}){0,2}" + _NUMBER
+    r"(?:[ _-]?(?:number|num|no\.?|nr\.?|#))?[0-9]?(?: ?\([a-z]{2,10}\))?"
+    r"[\"'*_)]{0,3}[ \t]{0,2}(?:[.:=#>|,-]|: ?[\"'*]{1,2}|is|at|on|was|=>){0,2}"
+    r"[ \t\"'>*]{0,3}(?:</?[a-z]{1,8}>[ \t]{0,2}){0,2}"
+    r"|\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
+    r"(?: (?:at|on|to|via|under))?:? )" + _NUMBER
 )
-_ASKED = search(
-    r"(?i)\b(?:call|dial|ring|text|texted|called|calling|reach|phoned)(?: (?:me|us|him|her|them|back|you|now|today|tonight))?"
-    r"(?: (?:at|on|to|via|under))?:? " + _NUMBER
-)
+_ASKED = look(r"(?i)call|dial|ring|text|reach|phoned")
 _AT_END = search(_NUMBER + "$")
 _WORDS = search(
     r"(?i)(?:phone|mobile|\bcell\b|\btel\b|telef|\bfax|whatsapp|\bsms\b|\bcall|\bdial|contact|hotline)[^\n0-9]{0,40}$"
@@ -184,33 +183,30 @@ def _nationals(data: bytes) -> Iterator[Hit]:
         if _attached(data, start, end) or _among_hex(data, start, end):
             continue
         groups = re.findall(rb"[0-9]+", match.group())
-        national = b"".join(groups)[1:].decode()
+        national = b"".join(groups).decode()
+        if national[0] != "0":  # Russia's, Brazil's, China's
+            yield start, end, 0.75, "phone-national"
+            continue
         for leading, general in _written(tuple(map(len, groups))):
-            if leading.match(national) and general.fullmatch(national):
+            if leading.match(national[1:]) and general.fullmatch(national[1:]):
                 yield start, end, 0.8, "phone-national"
                 break
-    for match in _OTHERS.finditer(data):
-        start, end = match.span()
-        if not _attached(data, start, end) and not _among_hex(data, start, end):
-            yield start, end, 0.75, "phone-national"
 
 
 def _labelled(data: bytes) -> Iterator[Hit]:
-    for pattern in (_LABELLED, _ASKED):
-        for match in pattern.finditer(data):
-            end = match.end()
-            found = _AT_END.search(match.group())
-            if not found or data[end : end + 1] in (b"_", b":", b"%") or _NO_PHONE.match(found.group().lstrip(b"(+")):
-                continue
-            if data[end : end + 1] in (b"-", b".", b"/") and data[end + 1 : end + 2].isalnum():
-                continue
-            value = found.group()
-            count = len(digits(value))
-            if pattern is _ASKED and count < 9 and value.isdigit():
-                continue
-            start = end - len(value)
-            start += value[:1] == b"(" and b")" not in value  # the sentence's own bracket
-            yield start, end, 0.85, "phone-labelled"
+    for match in _LABELLED.finditer(data):
+        end = match.end()
+        found = _AT_END.search(match.group())
+        if not found or data[end : end + 1] in (b"_", b":", b"%") or _NO_PHONE.match(found.group().lstrip(b"(+")):
+            continue
+        if data[end : end + 1] in (b"-", b".", b"/") and data[end + 1 : end + 2].isalnum():
+            continue
+        value = found.group()
+        if value.isdigit() and len(value) < 9 and _ASKED.match(match.group()):
+            continue
+        start = end - len(value)
+        start += value[:1] == b"(" and b")" not in value  # the sentence's own bracket
+        yield start, end, 0.85, "phone-labelled"
 
 
 def phones(data: bytes) -> Iterator[Hit]:

@@ -74,8 +74,9 @@ _NAMED = {
     b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
     b"quot": '"', b"lt": "<", b"gt": ">",
 }  # fmt: skip
-_INSIDE = re.compile(rb"[0-9A-Za-z.@+_/:-]\x7f+[0-9A-Za-z.@+_/:-]")
-_INVISIBLE_RUNS = re.compile(rb"\x7f+")
+_INSIDE = search(r"[0-9A-Za-z.@+_/:-]\x7f+[0-9A-Za-z.@+_/:-]")
+_INVISIBLE_RUNS = search(r"\x7f+")
+_LINE = 4096  # bytes of a line before and after what is invisible in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,6 @@ def forms(text: str) -> list[Form]:
             (b"\\t", b"\t\t"),
             (b'\\\\\\"', b'""""'),
             (b'\\"', b'""'),
-            (b"\\/", b" /"),
         ):
             data = data.replace(escaped, plain)
     form = Form(data)
@@ -154,16 +154,14 @@ def _unescaped(data: bytes) -> Form:
 
 
 def _joined(form: Form) -> Form:
-    """The form without what is invisible."""
+    """The form without what is invisible: only the lines where there is some, as the others have been seen."""
     cuts = [match.span() for match in _INVISIBLE_RUNS.finditer(form.data)]
     marks, shifts, gone, old = [], [], 0, 0
-    for start, end in [*cuts, (len(form.data) + 1, 0)]:
+    for start, end in cuts:
         while old < len(form.marks) and form.marks[old] <= start:  # moves of the form before this cut
             marks.append(form.marks[old] - gone)
             shifts.append(form.shifts[old] + gone)
             old += 1
-        if not end:
-            break
         shift = form.shifts[old - 1] if old else 0
         while old < len(form.marks) and form.marks[old] <= end:  # escapes that were invisible themselves
             shift = form.shifts[old]
@@ -171,4 +169,24 @@ def _joined(form: Form) -> Form:
         gone += end - start
         marks.append(end - gone)
         shifts.append(shift + gone)
-    return Form(_INVISIBLE_RUNS.sub(b"", form.data), marks, shifts)
+    marks += [mark - gone for mark in form.marks[old:]]
+    shifts += [shift + gone for shift in form.shifts[old:]]
+    return _lines(Form(form.data.translate(None, b"\x7f"), marks, shifts))
+
+
+def _lines(form: Form) -> Form:
+    """The lines in which something moves, or what is near it in long ones."""
+    out, marks, shifts, length, done = [], [], [], 0, 0
+    for index, mark in enumerate(form.marks):
+        if mark >= done:
+            start = max(form.data.rfind(b"\n", done, mark) + 1, done, mark - _LINE)
+            end = form.data.find(b"\n", mark, mark + _LINE)
+            done = end + 1 if end >= 0 else min(mark + _LINE, len(form.data)) + 1
+            out.append(form.data[start : done - 1])
+            marks.append(length)
+            moved = start - length
+            shifts.append(moved + (form.shifts[index - 1] if index else 0))
+            length += done - start
+        marks.append(mark - moved)
+        shifts.append(form.shifts[index] + moved)
+    return Form(b"\n".join(out), marks, shifts)

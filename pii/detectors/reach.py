@@ -6,7 +6,9 @@ from pii.detectors.base import AHEAD
 from pii.detectors.keys import BEGIN, LONGEST
 
 # No value holds a line end, a quote or an angle bracket; one with spaces has digits or capitals on both sides of each.
-_SAFE = re.compile(r"[\"'`<>\n]|(?<=[a-z])[ \t]|[,;:!?][ \t](?=[a-z])|[ \t](?=[a-z][a-z])")
+_SAFE = re.compile(
+    r"[\"`<>\n]|(?<![A-Za-z0-9])'|'(?![A-Za-z0-9])|(?<=[a-z])[ \t]|[,;:!?][ \t](?=[a-z])|[ \t](?=[a-z][a-z])"
+)
 _NEAR, _FAR = 256, 4096  # characters looked through: first, and at most
 _BEGIN = BEGIN.decode()
 

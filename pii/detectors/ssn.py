@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pii.detectors.base import Hit, after, before, digits, search
 
 _WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|taxpayer|tax[ _-]?id|itin|\btin\b)"
-_SPLIT = search(r"\b[0-9]{3}(?:-[0-9]{2}-|[ .][0-9]{2}[ .]|/[0-9]{2}/| - [0-9]{2} - )[0-9]{4}\b")
-_LABELLED = search(rf"(?i){_WORDS}[^0-9\n]{{0,32}}[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b")
-_NAMED_AFTER = search(rf"(?i)\b[0-9]{{9}}\b[^0-9\n]{{0,20}}{_WORDS}")
+_CANDIDATE = search(
+    r"\b[0-9]{3}(?:-[0-9]{2}-|[ .][0-9]{2}[ .]|/[0-9]{2}/| - [0-9]{2} - )[0-9]{4}\b"
+    rf"|(?i){_WORDS}[^0-9\n]{{0,32}}[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b"
+    rf"|\b[0-9]{{9}}\b[^0-9\n]{{0,20}}{_WORDS}"
+)
 _NUMBER = search(r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}")
 _SAYS_SO = search(rf"(?i){_WORDS}")
 
@@ -24,23 +26,21 @@ def _alone(data: bytes, start: int, end: int) -> bool:
     """Not a piece of a longer number, name or identifier."""
     if start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
         return False
-    return not (data[end : end + 1] in (b"-", b".", b"/", b"_") and data[end + 1 : end + 2].isalnum())
+    return not (data[end : end + 1] in (b"-", b".", b"_") and data[end + 1 : end + 2].isalnum())
 
 
 def ssns(data: bytes) -> Iterator[Hit]:
-    for match in _SPLIT.finditer(data):
-        start, end = match.span()
-        if not _possible(digits(match.group())) or not _alone(data, start, end):
-            continue
-        if _SAYS_SO.search(before(data, start)) or _SAYS_SO.search(after(data, end, 24)):
-            yield start, end, 0.95, "ssn"
+    for match in _CANDIDATE.finditer(data):
+        start, value = match.start(), match.group()
+        if value[:9].isdigit():  # what it is stands after it
+            end, confidence = start + 9, 0.85
+        elif value[:1].isdigit():
+            end = match.end()
+            said = _SAYS_SO.search(before(data, start)) or _SAYS_SO.search(after(data, end, 24))
+            confidence = 0.95 if said else 0.85 if b"-" in value else 0.5
         else:
-            yield start, end, 0.85 if b"-" in match.group() else 0.5, "ssn"
-    for match in _LABELLED.finditer(data):
-        found = _NUMBER.search(match.group())
-        if found and _possible(digits(found.group())):
-            yield match.start() + found.start(), match.start() + found.end(), 0.9, "ssn"
-    for match in _NAMED_AFTER.finditer(data):
-        start = match.start()
-        if _possible(match.group()[:9].decode()) and _alone(data, start, start + 9):
-            yield start, start + 9, 0.85, "ssn"
+            number = _NUMBER.search(value)
+            start, end, confidence = start + number.start(), start + number.end(), 0.95
+        named = not value[:1].isdigit()
+        if _possible(digits(data[start:end])) and (named or _alone(data, start, end)):
+            yield start, end, confidence, "ssn"

@@ -172,6 +172,11 @@ def test_what_is_no_piece_of_a_text_is_redacted_too():
     assert redacted == raw.replace(EMAIL.encode(), b"[EMAIL]").replace(SSN.encode(), b"[SSN]")
 
 
+def test_what_stands_behind_a_piece_is_redacted_where_it_stands():
+    message = '{"type":"completion","completion":"hello you","stop":"x@y.org","log_id":"z"}'
+    assert redact_messages(redactor(), "anthropic", [message]) == [message.replace("x@y.org", "[EMAIL]")]
+
+
 def test_a_value_that_the_end_of_a_broken_stream_completes_is_found():
     raw = (
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"no 123-45"}}\n\n'

@@ -217,6 +217,11 @@ def test_no_found_value_survives(made, text):
             assert not [at for at in inside if at not in covered and text[at].isalnum()]
 
 
+def test_what_is_found_around_a_mark_is_replaced_around_it():
+    made = redactor(custom_patterns=(custom("KEY", r"z+9\[EMAIL\]z+9!"),))
+    assert made.text("a zz9[EMAIL]z9! b") == "a [KEY][EMAIL][KEY] b"
+
+
 def test_a_value_that_arises_where_another_was_removed_is_found():
     made = redactor("remove", custom_patterns=(custom("KEY", "zz9"),))
     assert made.text("no 12zz93-45-6789") == "no "

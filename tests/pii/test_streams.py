@@ -66,6 +66,13 @@ def test_patterns_hold_back_what_they_could_still_match():
     assert everything.feed(" END x") + everything.flush() == "[KEY] x"
 
 
+def test_a_mark_is_known_when_it_comes_in_two_pieces():
+    made = redactor(custom_patterns=(custom("KEY", "BINARY"),))
+    live, mark = LiveText(made), f"[BINARY 12 bytes sha256:{'ab' * 32}]"
+    assert made.text(mark) == mark
+    assert live.feed(mark[:-4]) + live.feed(mark[-4:]) + live.flush() == mark
+
+
 def test_a_failure_withholds_the_rest(monkeypatch):
     made = redactor()
     live = LiveText(made)

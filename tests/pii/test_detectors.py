@@ -1,0 +1,162 @@
+"""What is found, what is not, and how surely."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pii.detectors import TYPES, find, reach
+from pii.detectors.formats import FORMATS
+from pii.findings import Finding
+from tests.pii.corpus import negatives, positives, score
+
+
+def spans(text: str) -> list[tuple[int, int, str]]:
+    return [(finding.start, finding.end, finding.type) for finding in find(text)]
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(finding.type, text[finding.start : finding.end]) for finding in find(text)]
+
+
+def test_the_guides_own_example():
+    text = "My email is john.doe@example.com and SSN is 123-45-6789"
+    assert found(text) == [("EMAIL", "john.doe@example.com"), ("SSN", "123-45-6789")]
+
+
+def test_a_finding_says_what_where_how_surely_and_by_which_rule():
+    assert find("to a@b.co") == [Finding(3, 9, "EMAIL", 0.95, "email")]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_recall_and_precision_of_every_type_on_the_corpus(seed):
+    good, bad = positives(seed), negatives(seed)
+    assert len(good) >= 3000
+    assert len(bad) >= 20_000
+    scores, mistakes = score(spans, TYPES, good + bad)
+    for type_, result in scores.items():
+        told = "\n".join(line for line in mistakes if f" {type_} " in line)[:4000]
+        assert result.recall >= 0.99, told
+        assert result.precision >= 0.98, told
+
+
+def test_every_line_written_by_hand():
+    samples = [sample for sample in positives() + negatives() if sample.kind == "by hand"]
+    scores, mistakes = score(spans, TYPES, samples)
+    assert [line for line in mistakes if line.startswith("missed")] == []
+    assert sum(result.wrong for result in scores.values()) == 0, mistakes
+
+
+def test_only_the_asked_types_are_looked_for():
+    text = "a@b.co 123-45-6789"
+    assert [finding.type for finding in find(text, types=["SSN"])] == ["SSN"]
+    assert find(text, types=[]) == []
+
+
+def test_less_sure_findings_are_there_for_who_asks():
+    assert find("123 45 6789") == []
+    assert [finding.type for finding in find("123 45 6789", min_confidence=0.4)] == ["SSN"]
+    assert find("123-45-6789", min_confidence=0.99) == []
+
+
+def test_words_nearby_make_a_finding_surer():
+    alone, named = find("123-45-6789")[0], find("SSN: 123-45-6789")[0]
+    assert alone.confidence < named.confidence
+
+
+def test_overlapping_findings_are_all_given_in_order():
+    findings = find("from ::ffff:10.0.0.1 or +1-555-123-4567")
+    assert findings == sorted(findings)
+    assert [(finding.start, finding.end) for finding in findings] == [(5, 20), (12, 20), (24, 39), (25, 39)]
+
+
+def test_addresses_that_say_nothing_of_anybody_are_left():
+    for text in ("127.0.0.1", "0.0.0.0", "::1", "::", "255.255.255.0", "224.0.0.251", "[::1]:80", "::ffff:127.0.0.1"):
+        assert found(text) == [], text
+
+
+def test_every_secret_format_has_a_name_and_a_source_of_its_own():
+    assert len({form.name for form in FORMATS}) == len(FORMATS)
+    assert all(form.source and 0.7 <= form.confidence <= 1 for form in FORMATS)
+
+
+def test_placeholders_are_no_secrets():
+    for value in (
+        "<your-key>",
+        "${SECRET}",
+        "xxxxxxxxxxxx",
+        "changeme",
+        "********",
+        "your-api-key-here",
+        "{{ key }}",
+        "%(key)s",
+        "os.getenv",
+    ):
+        assert found(f'api_key = "{value}"') == [], value
+        assert found(f"password={value}") == [], value
+
+
+def test_a_private_key_is_covered_from_begin_to_end_and_as_far_as_it_goes():
+    body = "\n".join(["QUJD" * 16] * 3)
+    key = f"-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----"
+    assert found(f"a\n{key}\nb") == [("SECRET", key)]
+    cut = key[:150]
+    assert found(cut) == [("SECRET", cut)]
+    assert found(f"the words {key[:30]} begin one") == []
+
+
+@pytest.mark.parametrize("line_end", ["\\n", "\n> ", "\n+", '\\n" +\n "'])
+def test_a_private_key_in_a_string_in_a_quotation_or_in_a_diff(line_end):
+    text = line_end.join(["-----BEGIN PRIVATE KEY-----", "QUJD" * 16, "QUJD" * 9, "-----END PRIVATE KEY-----"])
+    assert found(f'"{text}"')[0] == ("SECRET", text)
+
+
+SAMPLES = [sample.text for sample in positives(3)[::7]] + [sample.text for sample in negatives(3)[::40]]
+
+
+@given(
+    st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=8), st.sampled_from(["\n", " ", ", ", " and "]), st.data()
+)
+def test_what_is_settled_never_changes(texts, between, data):
+    """However much is still to come: the findings before `reach` are the whole text's, and none goes past it."""
+    text = between.join(texts)
+    cut = data.draw(st.integers(0, len(text)))
+    settled = reach(text[:cut])
+    assert 0 <= settled <= cut
+    whole = [finding for finding in find(text) if finding.start < settled]
+    assert [finding for finding in find(text[:cut]) if finding.start < settled] == whole
+    assert all(finding.end <= settled for finding in whole)
+
+
+def test_a_growing_text_is_settled_all_but_its_end():
+    prose = "Some words about nothing, with a number such as 42 and a name or two. " * 100
+    minified = '{"a":1,"b":[2,3],"c":"d"},' * 300
+    for text in (prose, minified, prose.replace(" ", "\n")):
+        assert all(end - reach(text[:end]) < 200 for end in range(400, len(text), 97))
+
+
+def test_a_private_key_that_has_not_ended_is_not_settled():
+    start = "before\n-----BEGIN PRIVATE KEY-----\n"
+    assert reach(start + "QUJD\n" * 500) == 7
+    assert reach(start + "QUJD\n" * 5 + "-----END PRIVATE KEY-----\nafter\n") > 80
+    assert reach("before\n-----BEGIN PRIVATE KEY-----\n" + "words without an end\n" * 5000) > 90_000
+
+
+def seconds(text: str) -> float:
+    began = time.process_time()
+    find(text)
+    return time.process_time() - began
+
+
+UNITS = ["1", "1.", "1-", "1 ", "@", "a@", "a@a.", "-", ":", "::", "a:", "=", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", " ", "\n", "\\", "\\u0040", "%40", "é", "a\u200b", "漢",
+         "eyJ", "eyJa.", "sk-", "://", "a://b:", "password=", "password: ", "token=\"", "+1", "+1 ", "020 ", "4-", "DE89 ", "2001:", "1.1.1.1.", "call ", "Bearer ", "QUJD", "'", "ssh "]  # fmt: skip
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("unit", UNITS)
+def test_time_grows_as_the_text_does(unit):
+    short, long = unit * (50_000 // len(unit)), unit * (400_000 // len(unit))
+    seconds(short)
+    once = min(seconds(short) for _ in range(3))
+    assert min(seconds(long) for _ in range(2)) < 24 * once + 0.02  # eight times as long; quadratic would be 64
