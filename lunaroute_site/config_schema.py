@@ -263,11 +263,6 @@ class SessionRecording(Section):
     pii: Pii = Pii()
     cleanup: Cleanup = Cleanup()
 
-    @property
-    def is_active(self) -> bool:
-        """Whether anything is recorded. Who asks for redaction, which is not built yet, gets no record rather than a bare one."""
-        return self.enabled and not self.pii.enabled
-
 
 class Bypass(Section):
     enabled: bool = True
@@ -369,8 +364,6 @@ class Config(Section):
             notes.append(
                 "No providers configured with a key of their own: each client's key is passed on (this is normal)."
             )
-        if self.session_recording.enabled and not self.session_recording.is_active:
-            notes.append("Nothing is recorded: session_recording.pii is enabled, and redaction is not built yet.")
         notes += self.session_recording.pii.notes()
         later = ["routing.rules"] if self.routing.rules else []
         for name, provider in self.providers.items():

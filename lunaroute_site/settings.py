@@ -111,10 +111,14 @@ WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 3600
 
 _LEVEL = {"trace": "DEBUG", "warn": "WARNING"}.get(LUNAROUTE.logging.level, LUNAROUTE.logging.level.upper())
+_LINE = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+if LUNAROUTE.session_recording.pii.enabled:
+    _LINE = {"()": "lunaroute_site.logs.RedactingFormatter", "fmt": _LINE["format"],
+             "policy": LUNAROUTE.session_recording.pii.policy()}  # fmt: skip
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": _LINE},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

@@ -6,9 +6,11 @@ time. Each child has a socket to it: by its end a child learns that the supervis
 get the two ends of the line between them.
 """
 
+import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from lunaroute_site import pidfile
+from lunaroute_site import logs, pidfile
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -28,6 +30,8 @@ SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
 WEB_STOP, RECORDER_STOP = 45, 20
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
+# prctl(2): whether a core may be written of this process.
+PR_SET_DUMPABLE = 4
 
 
 class StartError(Exception):
@@ -54,9 +58,12 @@ def serve(no_worker: bool = False) -> int:
     settings = config.current()
     lock = _take_home(settings)
     listeners = _listen(settings.host, settings.port)
+    if settings.session_recording.pii.enabled:
+        _leave_no_core()
+        logs.log_uncaught()
     _load(settings)
     port = listeners[0].getsockname()[1]
-    recording = settings.session_recording.is_active
+    recording = settings.session_recording.enabled
     server = pidfile.RunningServer(
         os.getpid(), _url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
     )
@@ -114,6 +121,14 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
+def _leave_no_core() -> None:
+    """Let no crash of this process and its children write their memory to a file, nor another program's reader do so."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # where a core goes to a program, the limit does not count
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def _load(settings) -> None:
     """Load Django and what the children share, and bring the database up to date."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
@@ -153,7 +168,7 @@ class Tree:
 
     def __init__(self, settings, listeners: list[socket.socket], no_worker: bool) -> None:
         self.settings, self.listeners = settings, listeners
-        self.recording = settings.session_recording.is_active
+        self.recording = settings.session_recording.enabled
         self.web = Child("web", self._run_web)
         self.recorder = Child("recorder", self._run_recorder)
         self.worker = Child("worker", self._run_worker, essential=False)

@@ -1,5 +1,6 @@
 """One exchange as it becomes known: frames in, facts out. No sockets, no database, no clock but the frames' own."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
@@ -46,10 +47,13 @@ class Live:
     first_chunk_us: int = 0
     last_chunk_us: int = 0
     end: End | None = None
+    redacted: int = 0  # 1: the request, 2: all of it
+    redactions: Counter = field(default_factory=Counter)  # values replaced, by type
     _chunks: list[bytes] = field(default_factory=list)
     _answer: list[bytes] = field(default_factory=list)
     _decoder: Decoder | None = None
     _parser: Any = None
+    _facts: ResponseFacts | None = None  # of an answer that was replaced
 
     @classmethod
     def of(cls, begin: Begin) -> "Live":
@@ -69,7 +73,13 @@ class Live:
     @property
     def facts(self) -> ResponseFacts:
         """What the answer says, as far as it came."""
+        if self._facts is not None:
+            return self._facts
         return self._parser.finish() if self._parser is not None else ResponseFacts()
+
+    def replace_answer(self, data: bytes, facts: ResponseFacts | None) -> None:
+        """Put `data` in place of the answer's bytes, and `facts` in place of what they say (None: nothing is known)."""
+        self._answer, self._facts = [data], facts or ResponseFacts()
 
     def told(self, cursor: Cursor) -> list[Piece]:
         """Give the answer's text that has come since `cursor` was last asked."""
@@ -139,7 +149,7 @@ class Live:
         self._drop_answer("metadata")
 
     def _drop_answer(self, capture: str) -> list[Event]:
-        self.capture, self._answer, self._decoder, self._parser = capture, [], None, None
+        self.capture, self._answer, self._decoder, self._parser, self._facts = capture, [], None, None, None
         return []
 
     def finish(self, end: End) -> list[Event]:

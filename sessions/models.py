@@ -138,6 +138,7 @@ class Exchange(TokenCounts):
     finish_reason = models.CharField(max_length=64, blank=True)
     has_refusal = models.BooleanField(default=False)
     capture = models.CharField(max_length=16, default="full", help_text="full, truncated or metadata")
+    redactions = models.JSONField(default=dict, help_text="values that were replaced in it, by type")
     client = models.CharField(max_length=32, blank=True)
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)

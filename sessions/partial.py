@@ -1,14 +1,33 @@
 """The text of an answer that is under way, piece by piece, for those who watch it come. Sans-io."""
 
+from dataclasses import dataclass
+
+from pii.redactor import Redactor
+from pii.streams import LiveText
+from sessions.dialects.anthropic import AnthropicAnswer
 from sessions.dialects.parsing import Answer, clean
 from sessions.news import MAX_TEXT, Piece
 
 
-class Cursor:
-    """How far into one answer its text has been told. `restart` tells it from the beginning again."""
+@dataclass(slots=True)
+class _Told:
+    """What has been told of a block: parts of its text, characters of what they became."""
 
-    def __init__(self) -> None:
-        self._told: list[tuple[int, int]] = []  # for each block: parts, characters
+    parts: int = 0
+    characters: int = 0
+    text: LiveText | None = None
+    is_complete: bool = False
+
+
+class Cursor:
+    """How far into one answer its text has been told. `restart` tells it from the beginning again.
+
+    With a `redactor` the end of a block is held back for as long as a value could still reach across it.
+    """
+
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor
+        self._told: list[_Told] = []  # by block
 
     def restart(self) -> None:
         self._told = []
@@ -17,30 +36,33 @@ class Cursor:
         """Give what has come since the last time: about `limit` characters, the rest when it is asked again."""
         pieces: list[Piece] = []
         for index, stream in enumerate(answer.streams):
-            names_tool = False
-            if index == len(self._told):
-                self._told.append((0, 0))
-                names_tool = bool(stream.name)
-            parts, offset = self._told[index]
-            last = parts
-            size = 0
-            while last < len(stream.parts) and size < limit:
-                size += len(stream.parts[last])
-                last += 1
-            text = clean("".join(stream.parts[parts:last]))
-            self._told[index] = (last, offset + len(text))
-            if text or names_tool:
-                pieces.append(Piece(index, stream.kind, stream.name, offset, text))
+            is_new = index == len(self._told)
+            if is_new:
+                self._told.append(_Told(text=LiveText(self._redactor) if self._redactor else None))
+            told = self._told[index]
+            first, size = told.parts, 0
+            while told.parts < len(stream.parts) and size < limit:
+                size += len(stream.parts[told.parts])
+                told.parts += 1
+            text = clean("".join(stream.parts[first : told.parts]))
+            if told.text is not None:
+                # Anthropic's blocks come one after another; others may go on with an earlier one.
+                is_over = isinstance(answer, AnthropicAnswer) and index + 1 < len(answer.streams)
+                text = self._released(told, text, is_over and told.parts == len(stream.parts))
+            if text or (is_new and stream.name):
+                pieces.append(Piece(index, stream.kind, self._name(stream.name), told.characters, text))
+            told.characters += len(text)
             limit -= size
             if limit <= 0:
                 break
-        return release(pieces)
+        return pieces
 
+    def _released(self, told: _Told, text: str, is_complete: bool) -> str:
+        if told.is_complete:
+            return ""
+        told.is_complete = is_complete
+        released = told.text.feed(text) if text else ""
+        return released + told.text.flush() if is_complete else released
 
-def release(pieces: list[Piece]) -> list[Piece]:
-    """Give what of `pieces` may be shown now. All partial text passes here before it leaves the recorder.
-
-    Redaction of text under way belongs here: it holds back the end of a block for as long as a detector could
-    still match across it.
-    """
-    return pieces
+    def _name(self, name: str) -> str:
+        return self._redactor.text(name) if self._redactor else name

@@ -14,16 +14,18 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, DataError, OperationalError, connections
 
+from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
 from sessions import news, search
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
 from sessions.partial import Cursor
+from sessions.redaction import Redaction
 from sessions.store import Batch, Store
 
 logger = logging.getLogger("lunaroute.recorder")
@@ -126,15 +128,23 @@ class Running:
 
     live: Live
     session_id: str
+    cursor: Cursor
     watchers: str = ""
-    cursor: Cursor = field(default_factory=Cursor)
 
 
 class Recorder:
     """The loop."""
 
-    def __init__(self, control: socket.socket, store: Store, batch_size: int, batch_seconds: float) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        store: Store,
+        batch_size: int,
+        batch_seconds: float,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._store, self._control = store, control
+        self._redactor = redactor  # of text under way; the store has one of its own, that counts
         self._batch_size, self._batch_seconds = batch_size, batch_seconds
         self._selector = selectors.DefaultSelector()
         self._lines: set[Line] = set()
@@ -287,7 +297,8 @@ class Recorder:
         for event in events:
             request_id = event.live.begin.request_id
             if event.what == OPENED and (row := self._store.running(request_id)) is not None:
-                self._running[request_id] = Running(event.live, row.session.session_id)
+                cursor = Cursor(self._redactor)
+                self._running[request_id] = Running(event.live, row.session.session_id, cursor)
             elif event.what == ENDED:
                 self._running.pop(request_id, None)
 
@@ -370,8 +381,13 @@ def run(control: socket.socket, first: bool = True) -> int:
     config = settings.LUNAROUTE
     recording = config.session_recording
     identity = f"{socket.gethostname()}:{config.home}"
-    store = Store(identity, recording.sessions_dir, recording.jsonl.enabled, recording.capture_user_agent)
-    recorder = Recorder(control, store, recording.worker.batch_size, recording.worker.batch_timeout_ms / 1e3)
+    redactor, redaction = None, None
+    if recording.pii.enabled:
+        policy = recording.pii.policy()
+        redactor, redaction = Redactor(policy), Redaction(Redactor(policy))
+    jsonl, worker = recording.jsonl, recording.worker
+    store = Store(identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
+    recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor)
     while True:
         try:
             store.recover(interrupt=first)

@@ -52,6 +52,7 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         model_requested=column(facts.model, 128),
         is_streaming=facts.is_streaming or live.transport == "ws",
         capture=live.capture,
+        redactions=dict(live.redactions),
         client=client_of(begin.headers),
         client_ip=begin.client_ip[:64],
         user_agent=header(begin.headers, "user-agent")[:512] if keep_user_agent else "",
@@ -90,6 +91,7 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     end = live.end
     row.completed_at = time_of(end.completed_us)
     row.capture = live.capture
+    row.redactions = dict(live.redactions)
     row.status = live.status
     row.response_headers = kept_headers(live.response_headers)
     row.response_id = column(facts.response_id, 128)

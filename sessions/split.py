@@ -10,7 +10,7 @@ request that sends it.
 """
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -280,19 +280,19 @@ def _start(message: bytes) -> bytes:
     return message[:at] if at > 0 else b""
 
 
-def join(parts: Parts) -> bytes:
-    """Put a body together again."""
+def join(parts: Parts, change: Callable[[bytes], bytes] = lambda part: part) -> bytes:
+    """Put a body together again, its system prompt, tool list and messages (as they were sent) as `change` gives them."""
     out: list[bytes] = []
     for piece in msgspec.msgpack.decode(parts.template):
         if isinstance(piece, bytes):
             out.append(piece)
         elif piece == SYSTEM:
-            out.append(parts.system)
+            out.append(change(parts.system))
         elif piece == TOOLS:
-            out.append(parts.tools)
+            out.append(change(parts.tools))
         else:
             opening, separator, closing = piece
-            out += (opening, separator.join(_restored(parts)), closing)
+            out += (opening, separator.join(map(change, _restored(parts))), closing)
     return b"".join(out)
 
 

@@ -20,6 +20,7 @@ from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Session, ToolCall
+from sessions.redaction import Redaction
 from sessions.requests import RequestReader, Told, words
 from sessions.split import Chain, Parts, chain
 
@@ -115,7 +116,11 @@ class Batch:
 class Store:
     """Applies batches of events. One per recorder; `identity` names it (host and home)."""
 
-    def __init__(self, identity: str, sessions_dir: Path, write_jsonl: bool, keep_user_agent: bool) -> None:
+    def __init__(
+        self, identity: str, sessions_dir: Path, write_jsonl: bool, keep_user_agent: bool,
+        redaction: Redaction | None = None,
+    ) -> None:  # fmt: skip
+        self._redaction = redaction
         self._identity, self._root = identity, sessions_dir
         self._write_jsonl, self._keep_user_agent = write_jsonl, keep_user_agent
         self._jsonl = JsonlWriter(identity)
@@ -124,7 +129,10 @@ class Store:
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
-        self._bodies = Bodies()
+        self._bodies, self._redacted = (
+            Bodies(),
+            Bodies(),
+        )  # as they were sent, and as redaction left those that it changed
         self._reader = RequestReader()
         self._index = search.Indexer()
 
@@ -241,9 +249,7 @@ class Store:
     # -- a request ------------------------------------------------------------------------------------------
 
     def _opened(self, batch: Batch, live: Live) -> None:
-        parts = Parts(template=b"", is_split=False)
-        if live.request:
-            parts = self._bodies.take_apart(live.request, live.dialect, live.begin.headers)
+        parts = self._parts(live)
         head = parse_request(live.dialect, live.kind, parts.head)
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
         state = self._state(batch, self._session_id(live, parts, head), row)
@@ -268,6 +274,19 @@ class Store:
         said = {n: state.said[places.blobs[n]] for n in numbers if places.blobs[n] in state.said}
         new = lines.New(new_parts, places.nodes[known - 1] if known else b"", said, state.named)
         self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
+
+    def _parts(self, live: Live) -> Parts:
+        if self._redaction is not None:
+            self._redaction.open(live)
+        if not live.request:
+            return Parts(template=b"", is_split=False)
+        sent = live.request
+        parts = self._bodies.take_apart(sent, live.dialect, live.begin.headers)
+        if self._redaction is not None:
+            self._redaction.body(live, parts)
+        return (
+            parts if live.request is sent else self._redacted.take_apart(live.request, live.dialect, live.begin.headers)
+        )
 
     def _has_same_headers(self, state: SessionState, row: Exchange) -> bool:
         before = state.headers
@@ -415,6 +434,8 @@ class Store:
     def _ended(self, batch: Batch, live: Live, row: Exchange) -> None:
         state = self._state(batch, row.session.session_id, row)
         row.session = state.row
+        if self._redaction is not None:
+            self._redaction.end(live)
         facts = live.facts
         rows.end_row(row, live, facts)
         del self._open[row.request_id]

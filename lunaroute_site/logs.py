@@ -1,0 +1,36 @@
+"""What is logged, in lines for people; without personal data where recording is without it."""
+
+import logging
+import sys
+import threading
+
+from pii.policy import Policy
+from pii.redactor import Redactor
+
+
+class RedactingFormatter(logging.Formatter):
+    """Redacts whole entries, what an exception says included."""
+
+    def __init__(self, *arguments: object, policy: Policy, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self._redactor = Redactor(policy)
+        self._lock = threading.RLock()  # a failure within is logged, too
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give an entry as text."""
+        with self._lock:
+            return self._redactor.text(super().format(record))
+
+
+def log_uncaught() -> None:
+    """Let exceptions that nobody catches be log entries like all others, in this process from now on."""
+    logger = logging.getLogger("lunaroute")
+
+    def report(kind: type[BaseException], error: BaseException, traceback: object) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, traceback)
+        else:
+            logger.critical("uncaught", exc_info=(kind, error, traceback))
+
+    sys.excepthook = report
+    threading.excepthook = lambda given: report(given.exc_type, given.exc_value, given.exc_traceback)

@@ -1,0 +1,126 @@
+"""Redaction of exchanges on their way into the record: what passes here is all that anything later gets to see.
+
+A request is redacted when it is known, an answer when it has ended (sessions/partial.py has what is shown before that). In
+memory a recorder goes on holding what came as it came, to compare the next request with it; nothing of that is written.
+"""
+
+from collections import Counter
+from hashlib import sha256
+
+import msgspec
+
+from pii.events import redact_stream
+from pii.policy import FAILED
+from pii.redactor import Redactor
+from proxy.capture import Begin
+from sessions.decoding import Decoder, Overflow, is_known
+from sessions.dialects import response_parser
+from sessions.digest import Live
+from sessions.headers import header
+from sessions.split import Parts, join
+
+# Decoded bytes of a request that came with a content coding.
+MAX_DECODED = 32 << 20
+# Messages, system prompts and tool lists of which it is at hand what they became, and the bytes that they may take.
+MAX_KNOWN, MAX_BYTES = 20_000, 16 << 20
+
+
+class Redaction:
+    """Redacts what one recorder records. Each exchange notes what was replaced in it, by type."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor = redactor
+        self._known: dict[bytes, bytes] = {}
+        self._size = 0
+
+    def open(self, live: Live) -> None:
+        """Redact the head of an exchange whose request is known; of its body, what is no text."""
+        if live.redacted:
+            return
+        live.request = self._readable(live.request, header(live.begin.headers, "content-encoding"))
+        live.begin = self._begin(live.begin)
+        live.redacted = 1  # whatever failed before would be tried again
+        self._count(live)
+
+    def body(self, live: Live, parts: Parts) -> None:
+        """Redact the request of an exchange, of which `parts` are the parts."""
+        if not parts.is_split:
+            live.request = self.redactor.json(live.request)
+        else:
+            body = join(parts, self._piece)
+            # What stands between the parts is little, and seldom holds anything.
+            if self._piece(parts.head) is not parts.head:
+                body = self.redactor.json(body)
+            if body != live.request:
+                live.request = body
+        self._count(live)
+
+    def end(self, live: Live) -> None:
+        """Redact the answer of an exchange that has ended, and what is said of its end."""
+        if live.redacted > 1:
+            return
+        redactor = self.redactor
+        if live.end.error_message:
+            live.end = msgspec.structs.replace(live.end, error_message=redactor.text(live.end.error_message))
+        coding = header(live.response_headers, "content-encoding")
+        content_type = header(live.response_headers, "content-type")
+        live.response_headers = redactor.headers(live.response_headers)
+        if answer := live.answer:
+            # What is coded in a way that nobody knows is kept by nobody.
+            readable = self._readable(answer, "") if is_known(coding) else FAILED.encode()
+            redacted = redact_stream(redactor, live.dialect, readable)
+            if redacted != answer:
+                parser = response_parser(live.dialect, content_type, live.status)
+                parser.feed(redacted)
+                live.replace_answer(redacted, parser.finish() if live.has_parser else None)
+        live.redacted = 2
+        self._count(live)
+
+    def _begin(self, begin: Begin) -> Begin:
+        redactor = self.redactor
+        return msgspec.structs.replace(
+            begin,
+            path=redactor.url(begin.path),
+            query=redactor.query(begin.query),
+            headers=redactor.headers(begin.headers),
+            client_ip=redactor.text(begin.client_ip),
+            metadata={name: redactor.text(value) for name, value in begin.metadata.items()},
+        )
+
+    def _readable(self, body: bytes, coding: str) -> bytes:
+        """Give a body as text: decoded, or in place of what is none, its size and hash."""
+        if body and coding:
+            try:
+                body = Decoder(coding, MAX_DECODED).feed(body) if is_known(coding) else FAILED.encode()
+            except (ValueError, Overflow):
+                body = FAILED.encode()
+        if self.redactor.policy.keep_binary or _is_text(body):
+            return body
+        return f"[BINARY {len(body)} bytes sha256:{sha256(body).hexdigest()}]".encode()
+
+    def _piece(self, data: bytes) -> bytes:
+        """Redact a piece of JSON; the same object where nothing is found."""
+        found = self._known.get(data)
+        if found is None:
+            found = self.redactor.json(data)
+            self._size += len(data)
+            if len(self._known) >= MAX_KNOWN or self._size > MAX_BYTES:
+                self._known.clear()
+                self._size = len(data)
+            self._known[data] = found
+        return data if found == data else found
+
+    def _count(self, live: Live) -> None:
+        live.redactions.update(self.redactor.counts)
+        self.redactor.counts = Counter()
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are text in UTF-8, perhaps cut off within a character."""
+    if b"\0" in data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(data) and error.reason == "unexpected end of data"
+    return True
