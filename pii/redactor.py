@@ -30,6 +30,8 @@ _SEPARATORS = re.compile(r"([/?&;#])")
 _READABLE = "[]:*@"
 # Characters on either side of a replacement in which it may bear on what is found.
 _NEAR = 1024
+# Characters of a mark at most, but for placeholders.
+_LONGEST_MARK = 120
 # How often an address may be encoded over again.
 _LEVELS = 3
 
@@ -227,12 +229,18 @@ class Redactor:
         for pattern in self._patterns:
             reach = min(reach, settled(pattern.pattern, whole))
         reach = min(reach, _mark_begins(whole))
+        for match in self._marks.finditer(whole, max(reach - _LONGEST_MARK, 0)):
+            if match.start() >= reach:
+                break
+            if reach < match.end():
+                reach = match.start()
+                break
         return min(max(reach - len(before), 0), len(text))
 
 
 def _mark_begins(text: str) -> int:
     """Give where a mark of redaction may have begun that is not complete."""
-    at = text.rfind("[", max(len(text) - 120, 0))
+    at = text.rfind("[", max(len(text) - _LONGEST_MARK, 0))
     return at if at >= 0 and "]" not in text[at:] else len(text)
 
 
