@@ -340,6 +340,7 @@ def test_in_quiet_the_databases_log_is_folded_in(start):
     assert not log.exists() or log.stat().st_size == 0
 
 
+@sqlite_only
 def test_in_quiet_the_index_is_merged_and_what_is_free_given_back(start):
     server = start()
     converse(server)
