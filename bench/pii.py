@@ -135,7 +135,7 @@ def detect_secrets() -> Callable[[str], list[Span]]:
 
     def spans(text: str) -> list[Span]:
         found = []
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, default_settings():
             path = Path(folder) / "text.txt"
             path.write_text(text)
             for secret in scan_file(str(path)):
@@ -143,7 +143,6 @@ def detect_secrets() -> Callable[[str], list[Span]]:
                     found.append((start, start + len(secret.secret_value), "SECRET"))
         return found
 
-    default_settings().__enter__()  # they hold for the process
     return spans
 
 

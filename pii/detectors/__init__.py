@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from pii.detectors.addresses import addresses
 from pii.detectors.assignments import assignments
-from pii.detectors.base import Detector
+from pii.detectors.base import Detector, look
 from pii.detectors.cards import cards
 from pii.detectors.email import emails
 from pii.detectors.formats import formats
@@ -33,6 +33,11 @@ DETECTORS: dict[str, tuple[Detector, ...]] = {
 }
 TYPES = tuple(DETECTORS)
 
+# Most strings are short words: what can hold nothing is not searched.
+_SHORTEST = len("a@b.co")
+_WITHOUT_FIGURES = {"EMAIL", "SECRET"}
+_FIGURE = look("[0-9]")
+
 CONTEXT = 256  # characters before a value that may bear on it: who drops a text's settled part keeps as many of it
 
 
@@ -41,9 +46,12 @@ def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7)
 
     Takes time in proportion to the text's length, whatever it holds."""
     found: dict[tuple[int, int, str, str], float] = {}
+    if len(text) < _SHORTEST:
+        return []
     for form in forms(text):
+        figures = _FIGURE.search(form.data)
         for type_ in TYPES:
-            if type_ not in types:
+            if type_ not in types or not (figures or type_ in _WITHOUT_FIGURES):
                 continue
             for detector in DETECTORS[type_]:
                 for start, end, confidence, name in detector(form.data):

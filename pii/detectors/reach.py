@@ -7,7 +7,7 @@ from pii.detectors.keys import BEGIN, LONGEST
 
 # No value holds a line end, a quote or an angle bracket; one with spaces has digits or capitals on both sides of each.
 _SAFE = re.compile(
-    r"[\"`<>\n]|(?<![A-Za-z0-9])'|'(?![A-Za-z0-9])|(?<=[a-z])[ \t]|[,;:!?][ \t](?=[a-z])|[ \t](?=[a-z][a-z])"
+    r"[\"`<>\n]|(?<=[\s=:,;(\[{])'|'(?=[\s,;)\]}])|(?<=[a-z])[ \t]|[,;:!?][ \t](?=[a-z])|[ \t](?=[a-z][a-z])"
 )
 _NEAR, _FAR = 256, 4096  # characters looked through: first, and at most
 _BEGIN = BEGIN.decode()
@@ -37,6 +37,6 @@ def _end(text: str, block: int) -> int:
 def _settled(text: str) -> int:
     line, end = text.rfind("\n") + 1, len(text) - AHEAD
     for span in (_NEAR, _FAR):
-        if ends := [match.end() for match in _SAFE.finditer(text, max(end - span, line), max(end, 0))]:
+        if ends := [match.end() for match in _SAFE.finditer(text, max(end - span, line)) if match.end() <= end]:
             return ends[-1]
     return line

@@ -84,6 +84,30 @@ def test_claude_code(start, project):
     assert session["cache_read_tokens"] == usage["cache_read_input_tokens"]
 
 
+def test_claude_code_with_redaction(start, project):
+    """Client and provider see what they always see; on record is none of it, and nothing else is changed."""
+    (project / "notes.txt").write_text(f"{NOTES}, and write to jane.roe@corp-mail.org\n")
+    config = project.parent / "pii.yaml"
+    config.write_text("session_recording: {pii: {enabled: true, redaction_mode: tokenize, hmac_secret: of a test}}")
+    server = start("--config", str(config))
+    output = run(
+        "claude", "-p", f'use the tool Read with {{"file_path": "{project}/notes.txt"}}', "--model", "claude-sonnet-4-5",
+        "--output-format", "json", project=project, ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY="sk-ant-test",
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+    )  # fmt: skip
+    session = check(server, "claude-code", "Read")
+    assert session["session_id"] == json.loads(output)["session_id"]
+    (call,) = server.json(f"/sessions/{session['session_id']}/tools")
+    assert re.search(r"write to \[EMAIL:[0-9a-f]{8}\]", call["result"])
+    found: dict[str, int] = {}
+    for (redactions,) in server.rows("select redactions from exchanges"):
+        for kind, count in json.loads(redactions).items():
+            found[kind] = found.get(kind, 0) + count
+    # The client's own prompt names an address; in all its instructions and tools nothing else looks like a value.
+    assert found.keys() == {"EMAIL"}
+    assert "jane.roe" not in json.dumps(server.lines())
+
+
 @pytest.mark.parametrize("websockets", [False, True], ids=["http", "websocket"])
 def test_codex(start, project, websockets):
     server = start()

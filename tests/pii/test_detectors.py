@@ -129,6 +129,27 @@ def test_what_is_settled_never_changes(texts, between, data):
     assert all(finding.end <= settled for finding in whole)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"123456789" is his SSN, he says, and so on and on. ' * 3,
+        'card "4222222222222" is a visa, an old one of thirteen figures; and more words follow here.',
+        'password="hunter22"; mail john@example.com, call (212) 555-0123 or +44 20 7946 0958 today and tomorrow, please.',
+        "IBAN GB82 WEST 1234 5698 7654 32 at 2001:db8::1 or 192.168.1.17:8080; Authorization: Bearer 0123456789abcdef01 and so on.",
+        "jo\u200bhn%40example.com is \\u0031\\u0032\\u0033-45-6789 and https://u:s3cr3tpw@host/x?token=0123456789abcdef012345 end of it all.",
+        "name,o'jansen\u200b@example.com and o\u200b'abbott@example.org, 'o'brien@example.com' and the others of them, more words",
+        "before\n-----BEGIN PRIVATE KEY-----\nQUJDQUJDQUJDQUJDQUJD\n-----END PRIVATE KEY-----\nafter it some words and then an end\n",
+    ],
+)
+def test_what_is_settled_never_changes_at_any_place(text):
+    whole = find(text)
+    assert whole
+    for cut in range(len(text) + 1):
+        settled = reach(text[:cut])
+        assert [f for f in find(text[:cut]) if f.start < settled] == [f for f in whole if f.start < settled], text[:cut]
+        assert all(f.end <= settled for f in whole if f.start < settled), text[:cut]
+
+
 def test_a_growing_text_is_settled_all_but_its_end():
     prose = "Some words about nothing, with a number such as 42 and a name or two. " * 100
     minified = '{"a":1,"b":[2,3],"c":"d"},' * 300

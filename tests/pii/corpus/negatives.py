@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from tests.pii.corpus import values
 from tests.pii.corpus.sample import Sample
 
 ROOT = Path(__file__).parents[3]
@@ -252,8 +253,25 @@ def blobs(m: Maker) -> str:
     return m.choice(["{}", "data:image/png;base64,{}", '"image": "{}"', "{}=="]).format(m.base64(m.int(20, 200)))
 
 
+def almost(m: Maker) -> str:
+    """What a checksum or a range tells apart, and nothing else."""
+    card, groups = values.card(m.random)
+    card = card[:-1] + str((int(card[-1]) + m.int(1, 9)) % 10)
+    iban = values.iban(m.random)
+    iban = iban[:2] + f"{(int(iban[2:4]) - 2 + m.int(1, 90)) % 97 + 2:02}" + iban[4:]
+    return m.choice(
+        [
+            card, values.grouped(card, groups, " "), values.grouped(card, groups, "-"), f"card {card}", iban, f"IBAN {iban}",
+            " ".join(iban[at : at + 4] for at in range(0, len(iban), 4)), f"{m.choice(['000', '666', '999'])}-{m.int(1, 49):02}-{m.digits(4)}",
+            f"{m.int(100, 665)}-00-{m.digits(4)}", f"{m.int(100, 665)}-{m.int(10, 99)}-0000", f"SSN {m.choice(['000', '666'])}-{m.int(10, 99)}-{m.digits(4)}",
+            f"{m.int(256, 999)}.{m.int(0, 255)}.{m.int(0, 255)}.{m.int(0, 255)}", f"10.{m.int(0, 255)}.{m.int(256, 999)}.1", f"2001:db8:{m.hex(4)}:{m.hex(4)}",
+            f"2001:db8::{m.hex(4)}::1", "AK" + f"IA{m.digits(6)}", "gh" + f"p_{m.hex(12)}", "ey" + f"J{m.hex(20)}", "sk" + f"-{m.word()}-{m.word()}", f"+{m.digits(4)}", f"+999 {m.digits(4)}",
+        ]
+    )  # fmt: skip
+
+
 KINDS: list[Callable[[Maker], str]] = [
-    uuids, hashes, git, versions, times, numbers, identifiers, scripts, locks, dumps, prompts, decorators, settings, logs, documents, blobs,
+    uuids, hashes, git, versions, times, numbers, identifiers, scripts, locks, dumps, prompts, decorators, settings, logs, documents, blobs, almost,
 ]  # fmt: skip
 EACH = 1250
 
