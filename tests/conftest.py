@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before Django's settings are read: a home of its own, and nothing of the developer's environment.
@@ -16,6 +17,10 @@ os.environ["LUNAROUTE_HOME"] = tempfile.mkdtemp(prefix="lunaroute-test-")
 from tests.support.raw import RawClient  # noqa: E402
 from tests.support.server import RunningServer, start_server  # noqa: E402
 from tests.support.upstream import FakeUpstream  # noqa: E402
+
+# No test waits on a stopwatch: other work may take this machine's time.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

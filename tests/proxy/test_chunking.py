@@ -103,7 +103,7 @@ def good_part(written: bytes) -> bytes:
     return written.partition(b"HTTP/1.1 400")[0].replace(b"connection: close\r\n", b"")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     requests=st.lists(st.sampled_from([WITH_LENGTH, CHUNKED, BARE]), min_size=1, max_size=5),
     last=st.sampled_from([b"", OFFER, BAD]),
@@ -158,7 +158,7 @@ async def ask(parts: list[bytes], upgrade: bool) -> tuple:
     return response.status, response.reason, response.headers, interim, body, error, usable
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(name=st.sampled_from(sorted(ANSWERS)), at=places)
 def test_an_answer_in_any_pieces_is_the_same(name, at):
     data = ANSWERS[name]
