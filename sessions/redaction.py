@@ -5,7 +5,9 @@ memory a recorder goes on holding what came as it came, to compare the next requ
 """
 
 from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -21,7 +23,7 @@ from sessions.split import Parts, join
 
 # Decoded bytes of a request that came with a content coding.
 MAX_DECODED = 32 << 20
-# Messages, system prompts and tool lists of which it is at hand what they became, and the bytes that they may take.
+# Messages, system prompts, tool lists, headers of which it is at hand what they became, and the bytes that they may take.
 MAX_KNOWN, MAX_BYTES = 20_000, 16 << 20
 
 
@@ -31,6 +33,7 @@ class Redaction:
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
         self._known: dict[bytes, bytes] = {}
+        self._shorts: dict[tuple, Any] = {}
         self._size = 0
 
     def open(self, live: Live) -> None:
@@ -64,7 +67,7 @@ class Redaction:
             live.end = msgspec.structs.replace(live.end, error_message=redactor.text(live.end.error_message))
         coding = header(live.response_headers, "content-encoding")
         content_type = header(live.response_headers, "content-type")
-        live.response_headers = redactor.headers(live.response_headers)
+        live.response_headers = self._headers(live.response_headers)
         if answer := live.answer:
             # What is coded in a way that nobody knows is kept by nobody.
             readable = self._readable(answer, "") if is_known(coding) else FAILED.encode()
@@ -77,15 +80,26 @@ class Redaction:
         self._count(live)
 
     def _begin(self, begin: Begin) -> Begin:
-        redactor = self.redactor
         return msgspec.structs.replace(
             begin,
-            path=redactor.url(begin.path),
-            query=redactor.query(begin.query),
-            headers=redactor.headers(begin.headers),
-            client_ip=redactor.text(begin.client_ip),
-            metadata={name: redactor.text(value) for name, value in begin.metadata.items()},
+            path=self._short(self.redactor.url, begin.path),
+            query=self._short(self.redactor.query, begin.query),
+            headers=self._headers(begin.headers),
+            client_ip=self._short(self.redactor.text, begin.client_ip),
+            metadata={name: self._short(self.redactor.text, value) for name, value in begin.metadata.items()},
         )
+
+    def _headers(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [pair for (pair,) in (self._short(self.redactor.headers, (pair,)) for pair in pairs)]
+
+    def _short(self, redact: Callable[[Any], Any], given: Any) -> Any:
+        """Redact what is short and comes with every request."""
+        key = (redact.__name__, given)
+        if key not in self._shorts:
+            if len(self._shorts) >= MAX_KNOWN:
+                self._shorts.clear()
+            self._shorts[key] = redact(given)
+        return self._shorts[key]
 
     def _readable(self, body: bytes, coding: str) -> bytes:
         """Give a body as text: decoded, or in place of what is none, its size and hash."""
