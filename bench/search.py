@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 SESSIONS, EXCHANGES = 2000, 25  # each with a question and an answer
+A_DAY = 20  # sessions
 COMMON, PAIR, RARE = "refactor", ("migration", "timeout"), "quokka"
 
 
@@ -66,11 +67,12 @@ def fill(sessions: int = SESSIONS, exchanges: int = EXCHANGES) -> float:
     from sessions.search import Backfill
     from sessions.split import place_after
 
-    start = datetime.now(UTC) - timedelta(days=sessions)
+    apart = timedelta(days=1) / A_DAY
+    start = datetime.now(UTC) - apart * sessions
     rows = [
         Session(
             session_id=f"bench-{n}", title=f"Session number {n}", requests=exchanges, client="claude-code", provider="anthropic",
-            model_used="claude-sonnet-4-5", started_at=start + timedelta(days=n), completed_at=start + timedelta(days=n, hours=1),
+            model_used="claude-sonnet-4-5", started_at=start + apart * n, completed_at=start + apart * (n + 1),
         )
         for n in range(sessions)
     ]  # fmt: skip
