@@ -150,19 +150,25 @@ def main() -> None:
             nginx(streams_port) as (upstream, proxy),
             lunaroute(upstream, streams_port, LUNAROUTE_ENABLE_SESSION_RECORDING="false") as off,
             lunaroute(upstream, streams_port) as on,
+            lunaroute(upstream, streams_port, "session_recording: {pii: {enabled: true}}") as redacting,
         ):
-            ports = {"upstream": upstream, "nginx": proxy, "lunaroute": off.port, "lunaroute, recording": on.port}
+            ports = {
+                "upstream": upstream, "nginx": proxy, "lunaroute": off.port, "lunaroute, recording": on.port,
+                "lunaroute, redacting": redacting.port,
+            }  # fmt: skip
             table("start to a served /healthz", "s")
             line("with recording", f"{on.started_in:.2f}")
             bench_resources(on, on.port)
             bench_storage(table, line)
             bench_ingest(table, line, spread, rounds)
-            bench_latency(ports, 20_000, count, rounds)
-            settle(on)
-            bench_latency(ports, 500_000, count // 5, rounds)
-            settle(on)
-            bench_streams({**ports, "upstream": streams_port}, rounds)
-            settle(on)
+            for measure in (
+                lambda: bench_latency(ports, 20_000, count, rounds),
+                lambda: bench_latency(ports, 500_000, count // 5, rounds),
+                lambda: bench_streams({**ports, "upstream": streams_port}, rounds),
+            ):
+                measure()
+                settle(on)
+                settle(redacting)
             bench_large_bodies(on.port, on, count, rounds)
             bench_throughput(ports, seconds, rounds)
     finally:

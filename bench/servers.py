@@ -56,9 +56,12 @@ def nginx(streams_port: int):
 
 
 @contextmanager
-def lunaroute(upstream_port: int, streams_port: int, **environ: str):
-    """Start LunaRoute: Anthropic's dialect goes to the fast upstream, OpenAI's to the streaming one."""
+def lunaroute(upstream_port: int, streams_port: int, config: str = "", **environ: str):
+    """Start LunaRoute: Anthropic's dialect goes to the fast upstream, OpenAI's to the streaming one. `config` is YAML."""
     home = Path(tempfile.mkdtemp(prefix="lunaroute-bench-"))
+    if config:
+        (home / "bench.yaml").write_text(config)
+        environ["LUNAROUTE_CONFIG"] = str(home / "bench.yaml")
     environ = {"LUNAROUTE_OPENAI_BASE_URL": f"http://127.0.0.1:{streams_port}/v1", **environ}
     began = time.perf_counter()
     server = start_server(home, f"http://127.0.0.1:{upstream_port}", worker=True, **environ)
