@@ -191,6 +191,9 @@ class Nowhere:
     def running(self, request_id: str) -> Exchange:
         return Exchange(request_id=request_id, session=Session(session_id="s"))
 
+    def fold_log(self) -> bool:
+        return False
+
 
 class Wire:
     """The web process's end of a line to a recorder that runs in a thread."""

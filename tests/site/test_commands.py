@@ -139,13 +139,17 @@ def test_a_home_that_cannot_be_written_is_one_line_and_exit_1(tmp_path):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_setup_starts_and_serves(start, tmp_path, upstream, path):
     server = start("--config", str(path), PII_SECRET="s3cret", LUNAROUTE_SESSIONS_DIR=str(tmp_path / "recorded"))
+    said = b'{"model":"m","messages":[{"role":"user","content":"I am john.doe@corp-mail.org"}]}'
     with RawClient(server.port) as client:
-        answer = client.request(target=b"/v1/chat/completions" if path.stem in ("multi-provider",) else b"/v1/messages")
+        target = b"/v1/chat/completions" if path.stem in ("multi-provider",) else b"/v1/messages"
+        answer = client.request(target=target, body=said)
     assert answer.status in (200, 502)  # 502: a provider whose address no variable names
     if path.stem == "privacy-first":
-        assert "Nothing is recorded" in server.output()
+        server.wait_recorded(1)
         assert server.stop() == 0
-        assert not (tmp_path / "recorded").exists()
+        (recorded,) = (tmp_path / "recorded").glob("*/*.jsonl")
+        assert re.search(r"I am \[EMAIL:[0-9a-f]{8}\]", recorded.read_text())
+        assert "john.doe" not in recorded.read_text()
 
 
 def test_what_the_server_says_at_its_start(start, upstream):
