@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from django_prometheus.exports import ExportToDjangoView
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
@@ -14,6 +15,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("healthz", healthz),
+    path("metrics", ExportToDjangoView),
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),
 ]

@@ -14,11 +14,15 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     from proxy import state
     from proxy.link import RecorderLink
     from routing.snapshot import snapshot_of
+    from sessions import metrics
     from sessions.live_hub import hub
 
     link = RecorderLink(reactor._asyncioEventloop, hub.news) if recording else None
     if link is not None:
         hub.connect(link.watch)
+        hub.listeners.append(metrics.count)
+        if settings.session_recording.pii.enabled:
+            metrics.expect(settings.session_recording.pii.policy())
     state.configure(state.State(snapshot_of(settings), settings.http_server.max_request_body_bytes, link))
     server = Server(application, listeners, control, link)
     gc.collect()

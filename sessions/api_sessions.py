@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.errors import HttpError
 
-from sessions import deletion, queries, reading, search
+from sessions import deletion, queries, reading, search, stats
 from sessions.api_common import BAD, MISSING, exchange_of, known_parameters, paged, session_of, streamed
 from sessions.dialects.parsing import loads
 from sessions.export import FORMATS, file_name
@@ -25,9 +25,12 @@ def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[Se
     A browser that asks for text/html gets the page instead.
     """
     sessions = list(paged(request, response, queries.find(wanted), wanted))
-    tools = queries.tools_of(sessions)
+    tools, redactions = queries.tools_of(sessions), stats.redactions_of(sessions)
     snippets = search.snippets(wanted.text_search or "", sessions)
-    return [SessionOut.of(row, tools.get(row.pk, []), snippets.get(row.pk, ())) for row in sessions]
+    return [
+        SessionOut.of(row, tools.get(row.pk, []), redactions.get(row.pk, {}), snippets.get(row.pk, ()))
+        for row in sessions
+    ]
 
 
 @router.get("/sessions/{session_id}", response={200: SessionOut, **MISSING}, summary="One session")
@@ -35,7 +38,8 @@ def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[Se
 def get_session(request: HttpRequest, session_id: str):
     """A session's figures."""
     session = session_of(session_id)
-    return SessionOut.of(session, queries.tools_of([session]).get(session.pk, []))
+    tools, redactions = queries.tools_of([session]), stats.redactions_of([session])
+    return SessionOut.of(session, tools.get(session.pk, []), redactions.get(session.pk, {}))
 
 
 @router.delete(
@@ -123,12 +127,18 @@ def list_tools(request: HttpRequest, response: HttpResponse, session_id: str, pa
 )
 @known_parameters(None, "part")
 def get_raw(request: HttpRequest, session_id: str, request_id: str, part: Literal["request", "response"] = "request"):
-    """The body as it was sent; `part=response` gives the answer's, decoded from its content coding."""
+    """The body as it was sent; `part=response` gives the answer's, decoded from its content coding.
+
+    What was redacted before it was stored stays so: `x-lunaroute-redacted` then says of what and how much.
+    """
     exchange = exchange_of(session_of(session_id), request_id)
     body = reading.response_body(exchange) if part == "response" else reading.request_body(exchange)
     if body is None:
         raise HttpError(404, f"nothing was kept of the {part} of {request_id}")
-    return HttpResponse(body, content_type="application/octet-stream")
+    answer = HttpResponse(body, content_type="application/octet-stream")
+    if redactions := reading.redactions_in(exchange, body):
+        answer["x-lunaroute-redacted"] = ", ".join(f"{kind}={count}" for kind, count in sorted(redactions.items()))
+    return answer
 
 
 @router.get(

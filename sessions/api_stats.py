@@ -144,6 +144,13 @@ def spending(request: HttpRequest, wanted: Query[SpanFilter]):
     return SpendingOut(since=span.since, until=span.until, by=by, buckets=stats.spending(span))
 
 
+@router.get("/redactions", response={200: list[stats.RedactionFigures], **BAD}, summary="What was redacted")
+@known_parameters(SpanFilter)
+def redactions(request: HttpRequest, wanted: Query[SpanFilter]):
+    """Values that were replaced before they were stored, by type, the most first."""
+    return stats.redactions(wanted.span())
+
+
 @router.get("/costs", response={200: CostsOut, **BAD}, summary="Costs")
 @known_parameters(SpanFilter)
 def costs(request: HttpRequest, wanted: Query[SpanFilter]):

@@ -49,6 +49,9 @@ class Live:
     end: End | None = None
     redacted: int = 0  # 1: the request, 2: all of it
     redactions: Counter = field(default_factory=Counter)  # values replaced, by type
+    has_row: bool = (
+        False  # False where a recorder before this one recorded the request: what it replaced is not counted here
+    )
     _chunks: list[bytes] = field(default_factory=list)
     _answer: list[bytes] = field(default_factory=list)
     _decoder: Decoder | None = None

@@ -63,9 +63,12 @@ def figures(session_id: str) -> str:
     session = Session.objects.filter(session_id=session_id).first()
     if session is None:
         return ""
-    return render_to_string(
-        "sessions/_figures.html", {"session": session, "cache_saving": stats.cache_saving_of(session)}
-    )
+    context = {
+        "session": session,
+        "cache_saving": stats.cache_saving_of(session),
+        "redactions": stats.redactions_of([session]).get(session.pk),
+    }
+    return render_to_string("sessions/_figures.html", context)
 
 
 def rows(session_ids: Sequence[str], latest: int = 0) -> list[dict]:

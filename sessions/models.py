@@ -181,6 +181,9 @@ class Exchange(TokenCounts):
         max_length=16, default=b"", help_text="Blob: the answer as one JSON object, where `response` does not tell it"
     )
 
+    # Of `redactions`, those since its request was recorded. No column: what the recorder tells of a change.
+    new_redactions: dict[str, int] = {}
+
     class Meta:
         db_table = "exchanges"
         indexes = [

@@ -40,6 +40,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     duration_ms: float | None = None
     time_to_first_token_ms: float | None = None
     tools: list[str] = []  # names of the tools that the answer calls
+    redactions: dict[str, int] = {}  # values that redaction replaced, by type: those that no earlier change told
     results: list[
         tuple[str, float, bool]
     ] = []  # results that the request brings: tool, execution time, whether it failed
@@ -83,11 +84,14 @@ def changes_of(batch: "Batch") -> list[Change]:
     brought: dict[int, list[tuple[str, float, bool]]] = {}
     for call, row in batch.results:
         brought.setdefault(row.pk, []).append((call.name, call.execution_ms, bool(call.is_error)))
-    rows = (*batch.created.values(), *batch.changed.values())
-    return [_change(row, called.get(row.pk, []), brought.get(row.pk, [])) for row in rows]
+    changes = [(row, row.redactions) for row in batch.created.values()]
+    changes += [(row, row.new_redactions) for row in batch.changed.values()]
+    return [_change(row, called.get(row.pk, []), brought.get(row.pk, []), redactions) for row, redactions in changes]
 
 
-def _change(row: "Exchange", tools: list[str], results: list[tuple[str, float, bool]]) -> Change:
+def _change(
+    row: "Exchange", tools: list[str], results: list[tuple[str, float, bool]], redactions: dict[str, int]
+) -> Change:
     started = "first_token" if row.time_to_first_token_ms is not None else "opened"
     return Change(
         session_id=row.session.session_id,
@@ -109,5 +113,6 @@ def _change(row: "Exchange", tools: list[str], results: list[tuple[str, float, b
         duration_ms=row.duration_ms,
         time_to_first_token_ms=row.time_to_first_token_ms,
         tools=tools,
+        redactions=redactions,
         results=results,
     )

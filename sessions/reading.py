@@ -1,10 +1,13 @@
 """The record, read back: request bodies as they were sent, and the pieces that pages and API show."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
+from sessions.browser.marks import marks
 from sessions.content import AT_ONCE, get_many
 from sessions.dialects import response_parser
 from sessions.dialects.parsing import loads
@@ -100,3 +103,20 @@ def response_body(exchange: Exchange) -> bytes | None:
         # An imported exchange has its answer, but not the bytes in which that came.
         return b"" if exchange.capture == "full" and not exchange.response_bytes else None
     return get_many([exchange.response]).get(bytes(exchange.response))
+
+
+def redactions_in(exchange: Exchange, *bodies: bytes | None) -> Mapping[str, int]:
+    """Say what was replaced in an exchange, by type; where nothing was, count the marks that its `bodies` have.
+
+    A conversation is sent again and again, and what a request repeats has been replaced and counted before.
+    """
+    if exchange.redactions or not _may_have_marks(exchange):
+        return exchange.redactions
+    return sum((marks().count(body.decode("utf-8", "replace")) for body in bodies if body), Counter())
+
+
+def _may_have_marks(exchange: Exchange) -> bool:
+    """Whether marks in an exchange are likely those of redaction, and not somebody's words."""
+    if settings.LUNAROUTE.session_recording.pii.enabled:
+        return True
+    return Exchange.objects.filter(session=exchange.session_id).exclude(redactions={}).exists()

@@ -1,5 +1,6 @@
 """From an exchange's facts to its row: no queries here, only values."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -37,6 +38,7 @@ def column(text: str, length: int | None = None) -> str:
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:
     """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
     begin = live.begin
+    live.has_row = True
     return bulk.make(
         Exchange,
         recorder=identity,
@@ -91,7 +93,7 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     end = live.end
     row.completed_at = time_of(end.completed_us)
     row.capture = live.capture
-    row.redactions = dict(live.redactions)
+    _add_redactions(row, live)
     row.status = live.status
     row.response_headers = kept_headers(live.response_headers)
     row.response_id = column(facts.response_id, 128)
@@ -117,6 +119,13 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     set_usage(row, facts.usage)
     if row.total_tokens:
         row.cost_usd = cost_usd(live.begin.provider_type, row.model_used, facts.usage, row.started_at)
+
+
+def _add_redactions(row: Exchange, live: Live) -> None:
+    """Note what was replaced in all of the exchange, and what of it since its request was recorded."""
+    before, now = Counter(row.redactions), Counter(live.redactions)
+    after = now if live.has_row else before + now
+    row.redactions, row.new_redactions = dict(after), dict(after - before)
 
 
 def first_token_ms(live: Live) -> float:

@@ -52,17 +52,21 @@ class SessionOut(Schema):
     cost_usd: float | None
     metadata: Metadata
     tools: list[Tool]
+    redactions: dict[str, int] = Field(description="values replaced before it was stored, by type")
     snippet: str | None = Field(description="HTML: where text_search was found, in <mark>; null without text_search")
     match_request_id: str | None = Field(description="the exchange that the snippet is from")
 
     @classmethod
-    def of(cls, session: Session, tools: list[dict], snippets: Sequence[Snippet] = ()) -> "SessionOut":
-        names = set(cls.model_fields) - {"metadata", "tools", "error", "snippet", "match_request_id"}
+    def of(
+        cls, session: Session, tools: list[dict], redactions: dict[str, int], snippets: Sequence[Snippet] = ()
+    ) -> "SessionOut":
+        names = set(cls.model_fields) - {"metadata", "tools", "redactions", "error", "snippet", "match_request_id"}
         return cls(
             **{name: getattr(session, name) for name in names},
             error=session.error or None,
             metadata=Metadata(project=session.project or None, tags=session.tags),
             tools=[Tool(**tool) for tool in tools],
+            redactions=redactions,
             snippet=snippets[0].html if snippets else None,
             match_request_id=(snippets[0].request_id or None) if snippets else None,
         )
@@ -121,6 +125,7 @@ class ExchangeOut(Schema):
     messages_from: int
     tokens: Tokens
     cost_usd: float | None
+    redactions: dict[str, int] = Field(description="values replaced before it was stored, by type")
     new_messages: list[Any]
     answer: Any
 

@@ -4,8 +4,11 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.utils.safestring import SafeString
+
 from sessions import content, reading
 from sessions.browser.diffs import FileDiff, edits_of
+from sessions.browser.marks import marks
 from sessions.browser.rendering import code, cut_markdown, markdown, numbered
 from sessions.browser.threads import Thread
 from sessions.dialects.facts import Block
@@ -22,37 +25,61 @@ IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with its end folded away if it is long. `kind` is its class: plain, md (HTML of Markdown) or code."""
+    """A text with its end folded away if it is long. `kind` is its class: plain, md (Markdown) or code."""
 
     head: str
     rest: str = ""
     kind: str = "plain"
     more: int = 0  # characters of the rest
     cut: int = 0  # characters that are not on the page at all
+    language: str = ""
+    path: str = ""  # of the file that it is from
 
     @classmethod
-    def of(cls, value: str, shown: int = SHOWN, kind: str = "plain") -> "Text":
+    def of(cls, value: str, shown: int = SHOWN, kind: str = "plain", language: str = "", path: str = "") -> "Text":
         if len(value) <= shown * 1.2:
-            return cls(value, kind=kind)
+            return cls(value, "", kind, language=language, path=path)
         at = value.rfind("\n", shown // 2, shown) + 1 or shown
-        return cls(value[:at], value[at : at + MAX_REST], kind, len(value) - at, max(len(value) - at - MAX_REST, 0))
+        more, cut = len(value) - at, max(len(value) - at - MAX_REST, 0)
+        return cls(value[:at], value[at : at + MAX_REST], kind, more, cut, language, path)
 
     @classmethod
     def markdown(cls, value: str) -> "Text":
         """What a model wrote."""
         head, rest = cut_markdown(value, SHOWN * 2)
-        return cls(markdown(head), markdown(rest) if rest else "", "md", len(rest))
+        return cls(head, rest, "md", len(rest))
 
     @classmethod
     def code(cls, value: str, shown: int = 1200, path: str = "", language: str = "") -> "Text":
         """What a tool gave or got: lines of the file at `path`, or whatever it looks like."""
-        plain = cls.of(value, shown, "code")
         if not language and value[:1] in "{[" and loads(value) is not None:
             language = "json"
-        # Only numbered lines are the file's own; all else that came for it is a tool's words.
-        head = (numbered(plain.head, path) if path else None) or code(plain.head, language)
-        rest = (numbered(plain.rest, path) if path else None) or code(plain.rest, language)
-        return cls(head, rest, "code", plain.more, plain.cut)
+        return cls.of(value, shown, "code", language, path)
+
+    @property
+    def shown(self) -> SafeString:
+        """What is shown at once, as HTML."""
+        return self._html(self.head)
+
+    @property
+    def folded(self) -> SafeString:
+        """What is folded away, as HTML."""
+        return self._html(self.rest)
+
+    @property
+    def exported(self) -> SafeString:
+        """All of it as HTML for a page that stands alone."""
+        if self.kind != "md":
+            return marks().html(self.head + self.rest, links=False)
+        return markdown(self.head, links=False) + markdown(self.rest, links=False)
+
+    def _html(self, value: str) -> SafeString:
+        if self.kind == "md":
+            return markdown(value)
+        if self.kind == "code":
+            # Only numbered lines are the file's own; all else that came for it is a tool's words.
+            return (numbered(value, self.path) if self.path else None) or code(value, self.language)
+        return marks().html(value)
 
 
 @dataclass(frozen=True, slots=True)

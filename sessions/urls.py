@@ -16,6 +16,7 @@ urlpatterns = [
     path("ui", RedirectView.as_view(url="/ui/")),
     path("ui/", figures.dashboard, name="dashboard"),
     path("ui/analytics", figures.analytics, name="analytics"),
+    path("ui/analytics/redactions", figures.redactions, name="redactions"),
     path("ui/settings", figures.configuration, name="settings"),
     path("ui/pii/", redaction.attempt, name="redaction"),
     path("ui/sessions", listing.sessions, name="sessions"),

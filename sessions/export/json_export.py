@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from sessions import queries, reading
+from sessions import queries, reading, stats
 from sessions.api_common import to_json
 from sessions.dialects.parsing import loads
 from sessions.export.parts import parts
@@ -13,7 +13,8 @@ from sessions.schemas import ExchangeOut, SessionOut, ToolCallOut
 def json_object(session: Session) -> Generator[bytes, None, None]:
     """`{"session": …, "exchanges": […], "tools": […]}`, each as the API gives it."""
     tools = queries.tools_of([session]).get(session.pk, [])
-    yield b'{"session":' + to_json(SessionOut.of(session, tools).model_dump()) + b',"exchanges":['
+    redactions = stats.redactions_of([session]).get(session.pk, {})
+    yield b'{"session":' + to_json(SessionOut.of(session, tools, redactions).model_dump()) + b',"exchanges":['
     before = b""
     for rows in parts(session):
         messages, answers = reading.new_messages(rows), reading.answers(rows)

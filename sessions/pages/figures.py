@@ -98,8 +98,15 @@ def analytics(request: HttpRequest) -> HttpResponse:
     days, span = _span(request)
     context = _frame(request, "analytics", days)
     if context["has_sessions"]:
-        context |= _analysis(span)
+        context |= _analysis(request, span)
     return render(request, "figures/analytics.html", context)
+
+
+@page
+def redactions(request: HttpRequest) -> HttpResponse:
+    """For htmx: what redaction replaced, by type."""
+    _, span = _span(request)
+    return render(request, "figures/_redactions.html", {"redactions": stats.redactions(span)})
 
 
 def _frame(request: HttpRequest, place: str, days: str) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def _frame(request: HttpRequest, place: str, days: str) -> dict[str, Any]:
     }
 
 
-def _analysis(span: stats.Span) -> dict[str, Any]:
+def _analysis(request: HttpRequest, span: stats.Span) -> dict[str, Any]:
     cost, tokens = _spending(stats.costs(span), False)
     found = stats.figures(span)
     sums = found.overview.sums
@@ -121,6 +128,7 @@ def _analysis(span: stats.Span) -> dict[str, Any]:
     most = max((hour.requests for hour in hours), default=0) or 1
     return {
         "span": span,
+        "query": request.GET.urlencode(),
         "overview": found.overview,
         "share": sums.proxy_overhead_ms / sums.provider_time_ms * 100 if sums.provider_time_ms else None,
         "cost": cost,

@@ -80,6 +80,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "find": request.GET.get("find", ""),
         "resume": resume_command(row),
         "cache_saving": stats.cache_saving_of(row),
+        "redactions": stats.redactions_of([row]).get(row.pk),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
         "can_delete": settings.LUNAROUTE.ui.delete_enabled,
     }
@@ -148,6 +149,7 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
         "row": row,
         "session": row.session,
         "curl": curl_command(row, sent, f"{request.scheme}://{request.get_host()}"),
+        "redactions": reading.redactions_in(row, sent, received),
         "request_text": _shown(sent),
         "response_text": _shown(received),
         "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,

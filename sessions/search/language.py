@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass
 
+from pii.detectors import TYPES
 from sessions.search.tokens import compound_of, parts_of, runs_of
 
 _ITEM = re.compile(r'(-?)"([^"]+)"|(\S+)')
+# A token of redaction (pii.tokens), alone or in its mark. It is written in small letters, and typed as somebody likes.
+_TOKEN = re.compile(rf"\[?(?:(?i:{'|'.join(TYPES)}):)?([0-9A-Fa-f]{{8}})\]?")
 MAX_TERMS = 32
 
 
@@ -40,6 +43,8 @@ def parse(text: str) -> Query:
 
 
 def _term(text: str, is_word: bool) -> Term | None:
+    if token := _TOKEN.fullmatch(text):
+        text = text[: token.start(1)] + token[1].lower() + text[token.end(1) :]
     runs = runs_of(text)
     tokens = tuple(part for run in runs for part in parts_of(run))
     if not tokens:

@@ -6,6 +6,7 @@ exchange of a sum has a known price.
 
 from sessions.stats.caching import cache_saving_of
 from sessions.stats.over_time import Bucket, Hour, ModelShare, costs, hours, spending
+from sessions.stats.redactions import RedactionFigures, redactions, redactions_of
 from sessions.stats.span import Span
 from sessions.stats.sums import (
     ClientFigures,
@@ -35,6 +36,7 @@ __all__ = [
     "Percentiles",
     "ProjectFigures",
     "ProviderHealth",
+    "RedactionFigures",
     "Span",
     "Sums",
     "Tokens",
@@ -46,6 +48,8 @@ __all__ = [
     "hours",
     "overview",
     "provider_health",
+    "redactions",
+    "redactions_of",
     "spending",
     "tools",
 ]

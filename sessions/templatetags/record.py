@@ -1,10 +1,14 @@
 """Figures as people read them."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from html import escape
 
 from django import template
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
+
+from sessions.browser.marks import marks
 
 register = template.Library()
 
@@ -68,3 +72,38 @@ def moment(time: datetime | None) -> SafeString | str:
         return "–"
     utc = time.astimezone(UTC)
     return format_html('<time datetime="{}">{}</time>', utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M UTC"))
+
+
+@register.filter
+def by_type(counts: dict[str, int]) -> str:
+    """3 EMAIL, 1 SSN: the most first."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+@register.filter
+def total(counts: dict[str, int]) -> int:
+    """The sum of counts by type."""
+    return sum(counts.values())
+
+
+@register.filter
+def marked(text: str) -> SafeString:
+    """Text with what redaction left in it marked, each token a link to those equal to it."""
+    return marks().html(str(text))
+
+
+@register.filter
+def marked_in_link(text: str) -> SafeString:
+    """The same where there can be no link."""
+    return marks().html(str(text), links=False)
+
+
+@register.filter
+def snippet(parts: Iterable[tuple[str, bool]]) -> SafeString:
+    """A snippet's parts within a link: with what redaction left marked, and what was searched for in <mark>."""
+    pieces = [(hit, text) for text, hit in parts]
+    return mark_safe(marks().around(pieces, _hits, _hits, links=False))
+
+
+def _hits(pieces: list[tuple[bool, str]]) -> str:
+    return "".join(f"<mark>{escape(text)}</mark>" if hit else escape(text) for hit, text in pieces)

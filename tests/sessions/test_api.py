@@ -104,8 +104,8 @@ def test_pages_are_linked_and_counted(sessions):
     assert links['"next"'] == "<http://testserver/sessions?page_size=2&model=claude&page=3>"
 
 
-def test_the_list_asks_the_database_three_times(sessions, django_assert_num_queries):
-    with django_assert_num_queries(3):
+def test_the_list_asks_the_database_four_times(sessions, django_assert_num_queries):
+    with django_assert_num_queries(4):
         names()
 
 

@@ -69,6 +69,18 @@ def result(value: object, name: str = "Bash") -> list[dict]:
     return [{"type": "tool_result", "tool_use_id": f"call_{name}", "content": value}]
 
 
+def test_a_token_of_redaction_finds_all_sessions_that_have_it(converse):
+    converse("one", "write to [EMAIL:a3f8e9d2], please")
+    converse("two", "nothing").turn("see", text("card [CREDIT_CARD:12345678]"), call("Mail", to="[EMAIL:a3f8e9d2]"))
+    converse("three", "write to [EMAIL:a3f8e9d3], and a3f8e9d2f, [SSN:a3f8e9d2]")
+    for query in ("[EMAIL:a3f8e9d2]", "EMAIL:a3f8e9d2", "email:A3F8E9D2", "[EMAIL:A3F8E9D2]"):
+        assert set(find(query)) == {"one", "two"}, query
+    for query in ("a3f8e9d2", "A3F8E9D2", "A3f8e9D2", "[a3f8e9d2]"):
+        assert set(find(query)) == {"one", "two", "three"}, query
+    assert find("[CREDIT_CARD:12345678]") == find("12345678") == ["two"]
+    assert find("[SSN:a3f8e9d2]") == ["three"]
+
+
 # -- what is found --------------------------------------------------------------------------------------------
 
 
