@@ -14,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from django.conf import settings
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from pii.policy import FAILED, Policy
 
@@ -35,24 +35,21 @@ class Mark:
     kind: str
     token: str = ""
 
-    @property
-    def title(self) -> str:
-        """What the mark says, for a reader."""
-        if self.token:
-            return f"{self.kind}, redacted; token {self.token}"
-        return _TITLES.get(self.kind, f"{self.kind}, redacted")
-
-    @property
-    def address(self) -> str:
-        """Where all sessions with this value are listed; empty without a token."""
-        return f"/ui/sessions?text_search={quote(f'{self.kind}:{self.token}')}" if self.token else ""
-
     def html(self, inside: str, links: bool = True) -> str:
-        """Give the mark around `inside`, which is HTML. Within a link there can be no other: then `links` is false."""
-        title = escape(self.title)
-        if links and self.token:
-            return f'<a class="pii" href="{escape(self.address)}" title="{title}">{inside}</a>'
-        return f'<span class="pii" title="{title}">{inside}</span>'
+        """Give the mark around `inside`, which is HTML: with its type and token for a reader, and where it has a token, as
+        a link to all sessions with it. Within a link there can be no other: then `links` is false."""
+        before, after = _element(self.kind, self.token, links)
+        return f"{before}{inside}{after}"
+
+
+@lru_cache(1024)
+def _element(kind: str, token: str, links: bool) -> tuple[str, str]:
+    """Give an element's two tags."""
+    title = f"{kind}, redacted; token {token}" if token else _TITLES.get(kind, f"{kind}, redacted")
+    if links and token:
+        address = f"/ui/sessions?text_search={quote(f'{kind}:{token}')}"
+        return f'<a class="pii" href="{escape(address)}" title="{escape(title)}">', "</a>"
+    return f'<span class="pii" title="{escape(title)}">', "</span>"
 
 
 class Marks:
@@ -72,7 +69,9 @@ class Marks:
 
     def html(self, text: str, links: bool = True) -> SafeString:
         """Give a text as HTML, escaped, its marks marked."""
-        return mark_safe(self.around([("", text)], _plain, links=links))
+        if "[" not in text:  # most are short, and many
+            return SafeString(escape(text))
+        return SafeString(self.around([("", text)], _plain, links=links))
 
     def around(
         self, pieces: Sequence[tuple[Note, str]], shown: Shown, inside: Shown | None = None, links: bool = True
@@ -110,17 +109,18 @@ def cut(pieces: Iterable[tuple[Note, str]], edges: Iterable[int]) -> list[list[t
     """Cut a text that comes in pieces at `edges`, places in it in order. Gives one stretch more than there are edges."""
     stretches: list[list[tuple[Note, str]]] = [[]]
     rest = iter(edges)
-    at, edge = 0, next(rest, None)
+    edge, begin = next(rest, None), 0  # `begin`: where the piece begins in the text
     for note, text in pieces:
-        while edge is not None and edge <= at + len(text):
-            if edge > at:
-                stretches[-1].append((note, text[: edge - at]))
-            text, at = text[edge - at :], edge
+        at = 0
+        while edge is not None and edge <= begin + len(text):
+            if edge > begin + at:
+                stretches[-1].append((note, text[at : edge - begin]))
+            at = edge - begin
             stretches.append([])
             edge = next(rest, None)
-        if text:
-            stretches[-1].append((note, text))
-            at += len(text)
+        if at < len(text):
+            stretches[-1].append((note, text[at:]))
+        begin += len(text)
     return stretches
 
 

@@ -8,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from sessions.browser.diffs import Line
 from sessions.browser.marks import marks
 
 register = template.Library()
@@ -101,9 +102,17 @@ def marked_in_link(text: str) -> SafeString:
 @register.filter
 def snippet(parts: Iterable[tuple[str, bool]]) -> SafeString:
     """A snippet's parts within a link: with what redaction left marked, and what was searched for in <mark>."""
-    pieces = [(hit, text) for text, hit in parts]
-    return mark_safe(marks().around(pieces, _hits, _hits, links=False))
+    pieces = [("mark" if hit else "", text) for text, hit in parts]
+    return mark_safe(marks().around(pieces, _stressed, _stressed, links=False))
 
 
-def _hits(pieces: list[tuple[bool, str]]) -> str:
-    return "".join(f"<mark>{escape(text)}</mark>" if hit else escape(text) for hit, text in pieces)
+@register.filter
+def changed(line: Line) -> SafeString:
+    """A line of a diff, with what changed in it, and what redaction left."""
+    pieces = [("", line.before), ("b", line.changed), ("", line.after)]
+    return mark_safe(marks().around(pieces, _stressed, _stressed))
+
+
+def _stressed(pieces: list[tuple[str, str]]) -> str:
+    """Give pieces as HTML, each in the element that its note names."""
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" if tag and text else escape(text) for tag, text in pieces)

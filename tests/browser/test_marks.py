@@ -12,7 +12,7 @@ from tests.support.server import start_server
 
 pytestmark = pytest.mark.xdist_group("browser")
 
-EMAIL, SSN = "john.doe@corp-mail.org", "123-45-6789"
+EMAIL, OTHER, SSN = "john.doe@corp-mail.org", "anna@corp-mail.org", "123-45-6789"
 TOKEN = re.compile(r"^\[EMAIL:[0-9a-f]{8}\]$")
 QUESTION = f"Write to {EMAIL}, SSN {SSN} <b>[NOTE]</b>"
 ANSWER = (
@@ -26,7 +26,7 @@ async def scripted(exchange) -> None:
     content = [
         {"type": "text", "text": ANSWER},
         {"type": "tool_use", "id": "t1", "name": "Mail", "input": {"to": EMAIL, "text": "x"}},
-        {"type": "tool_use", "id": "t2", "name": "Edit", "input": {"file_path": "/a", "old_string": "a", "new_string": EMAIL}},
+        {"type": "tool_use", "id": "t2", "name": "Edit", "input": {"file_path": "/a", "old_string": f"to = '{OTHER}' <i>", "new_string": f"to = '{EMAIL}' <i>"}},
     ]  # fmt: skip
     answer = {"id": "m", "type": "message", "role": "assistant", "model": body["model"], "content": content}
     await exchange.json({**answer, "usage": {"input_tokens": 3, "output_tokens": 5}, "stop_reason": "tool_use"})
@@ -87,6 +87,8 @@ def test_a_session_shows_marks_in_all_its_texts(page):
     call.locator("summary").click()
     expect(call.locator(".inside a.pii")).to_have_count(2)  # argument, result
     expect(page.locator("#e1 .diff .added a.pii")).to_have_text(TOKEN)
+    expect(page.locator("#e1 .diff .removed a.pii b")).to_have_text(re.compile(r"^[0-9a-f]{1,8}$"))
+    expect(page.locator("#e1 .diff .added")).to_contain_text("' <i>")
     expect(page.locator(".pii", has_text="NOTE")).to_have_count(0)
     expect(page.locator("#figures")).to_contain_text("Redacted")
     expect(page.locator("#figures .types")).to_contain_text(re.compile(r"^\d+ EMAIL, \d+ SSN$"))

@@ -50,6 +50,7 @@ def test_a_text_is_examined_and_nothing_of_it_is_kept(page, site):
     expect(page.locator("#redacted")).to_contain_text("My email is [EMAIL:")
     expect(page.locator("#redacted")).not_to_contain_text(EMAIL)
     expect(page.locator("#redacted b")).to_have_count(0)
+    expect(page.locator("#redacted a.pii")).to_have_count(2)
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.get_by_label("Text")).to_have_value(f"My email is {EMAIL} and SSN is {SSN}\n<b>{'long' * 60}</b>")
     assert_fits(page)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from pii.patterns import compiled
 from pii.policy import CustomPattern, Policy
+from sessions.browser.diffs import diff
 from sessions.browser.marks import Marks, cut
 from sessions.browser.rendering import code, markdown, numbered
-from sessions.templatetags.record import by_type, snippet
+from sessions.templatetags.record import by_type, changed, snippet
 from sessions.timeline import Text
 
 TAGS = re.compile(r"<[^>]*>")
@@ -120,6 +121,12 @@ def test_a_snippet_keeps_its_match_within_a_mark():
         'to <span class="pii" title="EMAIL, redacted; token a3f8e9d2">[EMAIL:<mark>a3f8e9d2</mark>]</span>'
         " &amp; <mark>&lt;b&gt;</mark>"
     )
+
+
+def test_a_diff_keeps_what_changed_within_a_mark():
+    (removed, added) = diff("to [EMAIL:a3f8e9d2] <b>", "to [EMAIL:b3f8e9d2] <b>")
+    assert (removed.changed, added.changed) == ("a", "b")
+    assert ">[EMAIL:<b>b</b>3f8e9d2]</a> &lt;b&gt;" in changed(added)
 
 
 def test_counts_are_told_the_most_first():

@@ -18,6 +18,10 @@ from tests.support.upstream import FakeUpstream
 
 IMAGES = ROOT / "docs" / "images"
 SESSION = "3f0c6a52-7d4e-4b8a-9a55-0d6a7c1e2b90"
+REDACTED = "2d9f"
+LETTER = """The order of jane.roe@example.com fails: her card 4111 1111 1111 1111 is refused by 203.0.113.7, and
+john.doe@example.com, SSN 123-45-6789, says the same. jane.roe@example.com has tried twice. [NOTE] Both are test accounts."""
+CONFIG = 'session_recording: {pii: {enabled: true, redaction_mode: tokenize, hmac_secret: "only for pictures"}}'
 SYSTEM = "You are a coding assistant. " * 60
 TOOLS = [{"name": name, "description": f"{name} does what its name says.", "input_schema": {"type": "object"}}
          for name in ("Bash", "Edit", "Grep", "Read", "Task", "Write")]  # fmt: skip
@@ -128,10 +132,13 @@ def showcase() -> Iterator[RunningServer]:
     upstream = FakeUpstream().start()
     upstream.script(scripted)
     with tempfile.TemporaryDirectory() as home:
-        server = start_server(Path(home), upstream.url)
+        config = Path(home) / "config.yaml"
+        config.write_text(CONFIG)
+        server = start_server(Path(home), upstream.url, "--config", str(config))
         try:
             converse(server, "0b7f", "Why is the build slower since last week?", "shop", 1, "claude-haiku-4-5")
             converse(server, "1c8e", "Write a migration for the new invoices table", "billing", 2, "claude-sonnet-4-5")
+            converse(server, REDACTED, LETTER, "shop", 1, "claude-sonnet-4-5")
             converse(
                 server,
                 SESSION,
@@ -140,7 +147,7 @@ def showcase() -> Iterator[RunningServer]:
                 3,
                 "claude-sonnet-4-5",
             )
-            server.wait_recorded(32)
+            server.wait_recorded(37)
             yield server
         finally:
             server.stop()
@@ -154,6 +161,7 @@ def take(server: RunningServer) -> None:
         "dashboard": "/ui/",
         "search": "/ui/sessions?text_search=utcnow+zone",
         "session": f"/ui/sessions/{SESSION}",
+        "redacted": f"/ui/sessions/{REDACTED}",
         "edit": f"/ui/sessions/{SESSION}?turn=3#e3",
         "diff": f"/ui/sessions/{SESSION}/diff?a={first}&b={second}",
         "raw": f"/ui/sessions/{SESSION}/exchanges/{first}",
