@@ -1,4 +1,4 @@
-"""The commands of redaction: `lunaroute-server pii scan FILE…|-`."""
+"""The commands of redaction: `lunaroute-server pii scan FILE…|-` and `lunaroute-server pii apply`."""
 
 import argparse
 import codecs
@@ -23,12 +23,16 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 def main(arguments: list[str]) -> int:
     """Run a command of `pii`; gives the exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "apply":
+        from lunaroute_site import pii_apply
+
+        return pii_apply.apply(options.dry_run)
     return scan(options.files, options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lunaroute-server pii", description="Personal data and secrets in texts.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
         "scan",
         help="say what would be found in files, and by which detector",
@@ -38,6 +42,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="a file of any size; - is the standard input")
     command.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    command = commands.add_parser(
+        "apply",
+        help="redact what was recorded before redaction was on",
+        description="Redact, in place and for good, what is recorded and was redacted by no policy or by another than "
+        "that of the configuration in force: rows, index and JSONL files. The server must be stopped (lunaroute-server "
+        "stop), on all hosts that share the database. Interrupted, it goes on where it was when it is run again. Afterwards "
+        "the database is written anew, which for a while takes its size once more on the disk.",
+        epilog="Exit code: 0 all is redacted, 1 something could not be or the server runs, 2 redaction is not enabled or "
+        "the call is wrong.",
+    )
+    command.add_argument("--dry-run", action="store_true", help="only count what would be replaced; the server may run")
     return parser
 
 

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 
-def _fail(message: str) -> int:
+def fail(message: str) -> int:
+    """Say in one line what could not be done; gives the exit code."""
     print(f"lunaroute-server: {message}", file=sys.stderr)
     return 1
 
 
-def _ready(migrate: bool = False) -> str | None:
+def ready(migrate: bool = False) -> str | None:
     """Set Django up, and with `migrate` the tables. Gives what is wrong with the database, or None."""
     import django
 
@@ -36,9 +37,9 @@ def _ready(migrate: bool = False) -> str | None:
 
 def stats(session_id: str | None = None) -> int:
     """Print the statistics of a session, or of the last ones and their total."""
-    problem = _ready()
+    problem = ready()
     if problem:
-        return _fail(problem)
+        return fail(problem)
     from django.conf import settings
 
     from sessions.models import Session
@@ -49,7 +50,7 @@ def stats(session_id: str | None = None) -> int:
     else:
         sessions = list(Session.objects.filter(session_id=session_id))
         if not sessions:
-            return _fail(f"there is no session {session_id}")
+            return fail(f"there is no session {session_id}")
     try:
         for piece in summary(sessions):
             sys.stdout.write(piece)
@@ -61,14 +62,14 @@ def stats(session_id: str | None = None) -> int:
 
 def reprice(model: str | None = None) -> int:
     """Price exchanges without a known cost, or all of a model, by the prices of now."""
-    problem = _ready()
+    problem = ready()
     if problem:
-        return _fail(problem)
+        return fail(problem)
     from sessions.models import Exchange
     from sessions.repricing import reprice as run
 
     if model is not None and not Exchange.objects.filter(model_used=model).exists():
-        return _fail(f"there is no exchange of the model {model}")
+        return fail(f"there is no exchange of the model {model}")
     done = run(None if model is None else [model])
     print(
         f"{done.exchanges} exchanges of {done.sessions} sessions have a new cost; {done.unknown} have no known price."
@@ -79,31 +80,34 @@ def reprice(model: str | None = None) -> int:
 def import_files(*paths: str) -> int:
     """Rebuild the record from JSONL files; exit code 1 where anything was skipped."""
     if not paths:
-        return _fail("import: name the files or directories to import")
-    problem = _ready(migrate=True)
+        return fail("import: name the files or directories to import")
+    problem = ready(migrate=True)
     if problem:
-        return _fail(problem)
+        return fail(problem)
     from django.conf import settings
     from django.db import DatabaseError
 
+    from pii.redactor import Redactor
     from sessions.importing import Importer, files_of
 
     try:
         files = files_of(Path(path) for path in paths)
     except FileNotFoundError as error:
-        return _fail(f"{error}: there is no such file or directory")
+        return fail(f"{error}: there is no such file or directory")
     config = settings.LUNAROUTE
     types = {name: provider.provider_type for name, provider in config.providers.items()}
     identity = f"{socket.gethostname()}:{config.home}"
+    recording = config.session_recording
+    redactor = Redactor(recording.pii.policy()) if recording.pii.enabled else None
     importer = Importer(
-        identity, config.session_recording.sessions_dir, types, lambda line: print(f"skipped: {line}", file=sys.stderr)
+        identity, recording.sessions_dir, types, lambda line: print(f"skipped: {line}", file=sys.stderr), redactor
     )
     said = time.monotonic()
     for number, path in enumerate(files, 1):
         try:
             importer.take(path)
         except DatabaseError as error:
-            return _fail(f"{path}: {' '.join(str(error).split())}")
+            return fail(f"{path}: {' '.join(str(error).split())}")
         if time.monotonic() - said > 2:
             said = time.monotonic()
             print(f"{number} of {len(files)} files, {importer.counts.exchanges} exchanges", flush=True)

@@ -1,8 +1,10 @@
 """What is redacted, and how."""
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any, Literal
 
 from pii.detectors import TYPES
@@ -57,6 +59,21 @@ class Policy:
         # Who names a placeholder wants to see it.
         mode = custom.mode or ("mask" if custom.placeholder is not None else general.mode)
         return Handling(mode, general.show_chars, custom.placeholder)
+
+    def fingerprint(self) -> str:
+        """Give 16 hexadecimal digits that tell this policy from others.
+
+        The secret has no part in them: nothing of it shows, and what is redacted already gets no new tokens by another.
+        """
+        said = {
+            "types": sorted(self.types), "min_confidence": self.min_confidence, "mode": self.mode,
+            "partial_show_chars": self.partial_show_chars, "keep_binary": self.keep_binary,
+            "overrides": {kind: asdict(handling) for kind, handling in self.overrides.items()},
+            "custom_patterns": [
+                [p.name, p.pattern.pattern, p.confidence, p.mode, p.placeholder] for p in self.custom_patterns
+            ],
+        }  # fmt: skip
+        return sha256(b"lunaroute pii policy 1 " + json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
     def marks(self) -> re.Pattern:
         """Give a pattern of what redaction leaves behind, which is never redacted again: in brackets, with no value in it."""

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import transaction
@@ -39,15 +40,31 @@ def delete(session_pks: Collection[int]) -> int:
         locked = list(Session.objects.select_for_update().filter(pk__in=session_pks).values_list("pk", flat=True))
         if Exchange.objects.filter(session__in=locked, success=None).exists():
             raise StillRunning
-        blobs = _contents(locked)
-        nodes = _places(locked)
+        held = held_by(locked)
         paths = list(JsonlFile.objects.filter(session__in=locked).values_list("path", flat=True))
         search.remove(locked)
         Session.objects.filter(pk__in=locked).delete()
-        blobs |= _delete_nodes(nodes)
-        _delete_blobs(blobs)
+        release(held)
         transaction.on_commit(lambda: _remove_files(paths))
     return len(locked)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What sessions hold of what may be shared: keys of contents, and the places of their conversations, deepest first."""
+
+    contents: set[bytes]
+    places: dict[bytes, Node]
+
+
+def held_by(session_pks: Collection[int]) -> Held:
+    """Give what sessions hold."""
+    return Held(_contents(session_pks), _places(session_pks))
+
+
+def release(held: Held) -> None:
+    """Delete what was `held`, as far as nobody needs it any more."""
+    _delete_blobs(held.contents | _delete_nodes(held.places))
 
 
 def _parts(keys: Iterable[bytes]) -> Iterator[list[bytes]]:

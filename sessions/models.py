@@ -139,6 +139,9 @@ class Exchange(TokenCounts):
     has_refusal = models.BooleanField(default=False)
     capture = models.CharField(max_length=16, default="full", help_text="full, truncated or metadata")
     redactions = models.JSONField(default=dict, help_text="values that were replaced in it, by type")
+    redacted_by = models.CharField(
+        max_length=16, blank=True, help_text="the policy that redacted it (pii.policy); empty: none did"
+    )
     client = models.CharField(max_length=32, blank=True)
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)

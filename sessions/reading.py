@@ -10,6 +10,7 @@ from django.db import connection
 from sessions.browser.marks import marks
 from sessions.content import AT_ONCE, get_many
 from sessions.dialects import response_parser
+from sessions.dialects.facts import ResponseFacts
 from sessions.dialects.parsing import loads
 from sessions.headers import header
 from sessions.models import Exchange
@@ -68,11 +69,24 @@ def answer_of(exchange: Exchange, data: bytes | None) -> Any:
     """Give an answer as one object from `data`: what is stored under the exchange's ``answer``, else ``response``."""
     if data is None or exchange.answer:
         return loads(data) if data is not None else None
-    # What the answer's bytes said when they came, read from them once more.
-    headers = [("content-type", "text/event-stream")] if exchange.transport == "ws" else exchange.response_headers
-    parser = response_parser(exchange.dialect, header(headers, "content-type"), exchange.status or 200)
+    return facts_of(exchange, data).content
+
+
+def answer_bytes(exchange: Exchange) -> bytes:
+    """Give what is stored of an answer under ``response``, else ``answer``; empty where nothing is."""
+    return next(iter(get_many([exchange.answer or exchange.response]).values()), b"")
+
+
+def facts_of(exchange: Exchange, data: bytes) -> ResponseFacts:
+    """Read an answer once more, as the recorder did: from `data`, which is stored under ``response`` (or ``answer``)."""
+    content_type = header(exchange.response_headers, "content-type")
+    if exchange.transport == "ws":
+        content_type = "text/event-stream"
+    if exchange.answer:
+        content_type = "application/json"
+    parser = response_parser(exchange.dialect, content_type, exchange.status or 200)
     parser.feed(data)
-    return parser.finish().content
+    return parser.finish()
 
 
 def texts(keys: Iterable[bytes]) -> dict[bytes, str]:
@@ -86,7 +100,11 @@ def request_body(exchange: Exchange) -> bytes | None:
         return b"" if exchange.capture == "full" else None
     leaf = bytes(exchange.leaf)
     keys = _chains({leaf: 0})[leaf] if leaf else []
-    contents = get_many([*keys, exchange.recipe, exchange.system, exchange.tools])
+    return body_from(exchange, keys, get_many([*keys, exchange.recipe, exchange.system, exchange.tools]))
+
+
+def body_from(exchange: Exchange, keys: Iterable[bytes], contents: Mapping[bytes, bytes]) -> bytes:
+    """Put a request's body together: `keys` are those of its messages, `contents` what they and its other keys stand for."""
     parts = Parts(
         template=contents[bytes(exchange.recipe)],
         system=contents.get(bytes(exchange.system), b""),

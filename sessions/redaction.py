@@ -32,6 +32,7 @@ class Redaction:
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
+        self.policy = redactor.policy.fingerprint()
         self._known: dict[bytes, bytes] = {}
         self._shorts: dict[tuple, Any] = {}
         self._size = 0
@@ -86,7 +87,7 @@ class Redaction:
             query=self._short(self.redactor.query, begin.query),
             headers=self._headers(begin.headers),
             client_ip=self._short(self.redactor.text, begin.client_ip),
-            metadata={name: self._short(self.redactor.text, value) for name, value in begin.metadata.items()},
+            metadata={name: self._value(value) for name, value in begin.metadata.items()},
         )
 
     def _headers(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -101,13 +102,22 @@ class Redaction:
             self._shorts[key] = redact(given)
         return self._shorts[key]
 
+    def _value(self, value: Any) -> Any:
+        """Redact the texts of a value (of lists and objects, too: an import has tags among its metadata)."""
+        if isinstance(value, dict):
+            return {name: self._value(entry) for name, entry in value.items()}
+        if isinstance(value, list):
+            return [self._value(entry) for entry in value]
+        return self._short(self.redactor.text, value) if isinstance(value, str) else value
+
     def _readable(self, body: bytes, coding: str) -> bytes:
         """Give a body as text: decoded, or in place of what is none, its size and hash."""
         if body and coding:
             try:
                 body = Decoder(coding, MAX_DECODED).feed(body) if is_known(coding) else FAILED.encode()
             except (ValueError, Overflow):
-                body = FAILED.encode()
+                # What is text was decoded before, by who recorded it.
+                body = body if _is_text(body) else FAILED.encode()
         if self.redactor.policy.keep_binary or _is_text(body):
             return body
         return f"[BINARY {len(body)} bytes sha256:{sha256(body).hexdigest()}]".encode()

@@ -16,6 +16,7 @@ from sessions.packing import pack_field, unpack_field
 from sessions.prices import cost_usd
 from sessions.split import Parts
 
+TITLE_LENGTH = 120
 # Models told apart in one session.
 MAX_MODELS = 50
 
@@ -33,6 +34,12 @@ def time_of(microseconds: int) -> datetime:
 def column(text: str, length: int | None = None) -> str:
     """Give a text of the other side's as a column takes it: up to `length` characters, and PostgreSQL has no NUL."""
     return text[:length].replace("\0", "\ufffd")
+
+
+def title_of(words: str) -> str:
+    """Give the title of a session from what a person wrote."""
+    said = " ".join(words.split())
+    return column(said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…")
 
 
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:

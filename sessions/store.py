@@ -33,7 +33,6 @@ MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
 MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
 # Results of a session that came before the answer that asked for them had ended.
 MAX_EARLY = 100
-TITLE_LENGTH = 120
 # Characters of a person's words that lines repeat while the model works on them.
 SHORT = 48
 # Free pages that one step of the upkeep gives back: 1 MiB.
@@ -110,6 +109,15 @@ class Batch:
         """Note content to be stored; gives its key."""
         key = content.key_of(data)
         self.blobs[key] = data
+        return key
+
+    def result(self, said: ToolResult, dialect: str, message: bytes) -> bytes:
+        """Note a tool's result to be stored, which stands in the message of that key (empty: in none); gives its key."""
+        data = said.text.encode("utf-8", "replace")
+        if not message or len(data) < content.WORTH_NAMING:
+            return self.blob(data)
+        key, place = content.result_place(message, dialect, said.id)
+        self.places[key] = (len(data), place)
         return key
 
 
@@ -252,6 +260,8 @@ class Store:
         parts = self._parts(live)
         head = parse_request(live.dialect, live.kind, parts.head)
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
+        if self._redaction is not None:
+            row.redacted_by = self._redaction.policy
         state = self._state(batch, self._session_id(live, parts, head), row)
         row.session = state.row
         self._open[row.request_id] = batch.created[row.request_id] = row
@@ -338,9 +348,8 @@ class Store:
         if state.row.title and not (by_agent and not state.titled_by_agent):
             return
         said = words(row.dialect, parts.messages) if row.messages_from else facts.first_user_text
-        if said := " ".join(said.split()):
-            title = said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…"
-            state.row.title = rows.column(title)
+        if title := rows.title_of(said):
+            state.row.title = title
             state.titled_by_agent = by_agent
 
     def _keep_parts(self, batch: Batch, state: SessionState, row: Exchange, parts: Parts) -> dict[str, bytes]:
@@ -414,13 +423,8 @@ class Store:
 
     def _take_result(self, batch: Batch, state: SessionState, call: ToolCall, result: Result) -> None:
         row, said = result.row, result.said
-        data = said.text.encode("utf-8", "replace")
-        if result.message and len(data) >= content.WORTH_NAMING:
-            call.result, place = content.result_place(result.message, row.dialect, said.id)
-            batch.places[call.result] = (len(data), place)
-        else:
-            call.result = batch.blob(data)
-        call.output_bytes, call.is_error = len(data), said.is_error
+        call.result = batch.result(said, row.dialect, result.message)
+        call.output_bytes, call.is_error = len(said.text.encode("utf-8", "replace")), said.is_error
         call.execution_ms = max((row.started_at - call.started_at).total_seconds() * 1e3, 0.0)
         batch.results.append((call, row))
         arguments = state.arguments.pop(call.call_id, None)

@@ -9,11 +9,9 @@ import zstandard
 
 from proxy.capture import Begin
 from sessions import lines, reading
-from sessions.dialects import parse_request, response_parser
-from sessions.dialects.facts import ResponseFacts
+from sessions.dialects import parse_request
 from sessions.digest import Live
 from sessions.export.parts import parts
-from sessions.headers import header
 from sessions.models import Exchange, JsonlFile, Session, ToolCall
 from sessions.split import Parts, chain, split
 
@@ -26,15 +24,16 @@ def jsonl(session: Session) -> Generator[bytes, None, None]:
     Made again, they are in the order of their times and have all fields; headers, texts, and messages that repeat an
     answer stand in full, where the file's own lines may refer to earlier ones.
     """
-    files = [_at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
+    files = [at_hand(row) for row in JsonlFile.objects.filter(session=session, size__gt=0).order_by("pk")]
     if files and all(files):
         for path, size in filter(None, files):
             yield from _read(path, size)
     else:
-        yield from _from_rows(session)
+        yield from from_rows(session)
 
 
-def _at_hand(row: JsonlFile) -> tuple[Path, int] | None:
+def at_hand(row: JsonlFile) -> tuple[Path, int] | None:
+    """Give where a file is, compressed or not, and how much of it is certain; None where it is not."""
     for path in (Path(row.path), Path(f"{row.path}.zst")):
         if path.is_file():
             return path, row.size
@@ -53,7 +52,8 @@ def _read(path: Path, size: int) -> Iterator[bytes]:
             yield data
 
 
-def _from_rows(session: Session) -> Iterator[bytes]:
+def from_rows(session: Session) -> Iterator[bytes]:
+    """Make a session's lines from its rows."""
     written: set[bytes] = set()
     for rows in parts(session):
         found: list[tuple[datetime, int, bytes]] = []
@@ -97,7 +97,7 @@ def _lines_of(
     if row.success is None or row.completed_at is None:
         return found
     if row.status is not None:
-        facts = _facts(row)
+        facts = reading.facts_of(row, reading.answer_bytes(row))
         answered = lines.response_recorded(row, facts, lines.answer_json(facts))
         found.append((row.completed_at, 4, answered))
     found.append((row.completed_at, 5, lines.completed(row, dict(Counter(call.name for call in calls)))))
@@ -111,13 +111,3 @@ def _live(row: Exchange, body: bytes) -> Live:
         row.provider, row.listener, row.client_ip, int(row.started_at.timestamp() * 1e6),
     )  # fmt: skip
     return Live(begin, row.dialect, row.kind, row.transport, body, row.capture)
-
-
-def _facts(row: Exchange) -> ResponseFacts:
-    """Read the answer once more, as the recorder did."""
-    content_type = header([(k, v) for k, v in row.response_headers], "content-type")
-    if row.transport == "ws":
-        content_type = "text/event-stream"
-    parser = response_parser(row.dialect, content_type, row.status or 0)
-    parser.feed(reading.response_body(row) or b"")
-    return parser.finish()

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import msgspec
 import zstandard
+from django.db import transaction
 from django.db.models import Max
 
+from pii.redactor import Redactor
+from sessions import rewriting
 from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, OPENED, Event
 from sessions.grouping import valid_session_id
 from sessions.importing.exchanges import ImportStore, Session
 from sessions.models import Exchange, JsonlFile
 from sessions.models import Session as Row
+from sessions.redaction import Redaction
 
 # Events that are written in one transaction.
 AT_ONCE = 100
@@ -50,10 +54,13 @@ class Importer:
     """Takes files; `report` gets a line for each thing that is skipped."""
 
     def __init__(
-        self, identity: str, sessions_dir: Path, provider_types: dict[str, str], report: Callable[[str], None]
-    ) -> None:
+        self, identity: str, sessions_dir: Path, provider_types: dict[str, str], report: Callable[[str], None],
+        redactor: Redactor | None = None,
+    ) -> None:  # fmt: skip
         self._identity, self._root = identity, sessions_dir.resolve()
-        self._store = ImportStore(identity, sessions_dir, write_jsonl=False, keep_user_agent=True)
+        self._redactor = redactor
+        redaction = Redaction(redactor) if redactor is not None else None
+        self._store = ImportStore(identity, sessions_dir, False, True, redaction)
         self._types, self._report = provider_types, report
         self.counts = Counts()
 
@@ -62,7 +69,7 @@ class Importer:
         self.counts.files += 1
         sessions: dict[str, Session] = {}
         events: list[Event] = []
-        size = 0
+        size, skipped = 0, self.counts.skipped
         try:
             for number, raw in enumerate(_lines(path), 1):
                 try:
@@ -86,7 +93,7 @@ class Importer:
         for name, session in sessions.items():
             for request_id in session.unfinished():
                 self._skip(f"{path}: exchange {request_id} of session {name} has no end")
-        self._own(path, list(sessions), size)
+        self._own(path, list(sessions), size, is_whole=self.counts.skipped == skipped)
 
     def _session(self, raw: bytes, sessions: dict[str, Session]) -> tuple[dict, Session]:
         if not raw.endswith(b"\n"):
@@ -98,7 +105,7 @@ class Importer:
         if not valid_session_id(name) or not valid_session_id(request_id) or len(request_id) > 64:
             raise ValueError("expected session_id and request_id of A-Z a-z 0-9 _ -")
         if name not in sessions:
-            sessions[name] = Session(self._types)
+            sessions[name] = Session(self._types, self._redactor)
         return line, sessions[name]
 
     def _skip(self, message: str) -> None:
@@ -138,16 +145,28 @@ class Importer:
                 self._skip(f"{path}: exchange {request_id} cannot be recorded ({_reason(error)})")
         return written
 
-    def _own(self, path: Path, names: list[str], size: int) -> None:
-        """Note a file of our own directory as its session's, so that export finds it and deletion takes it along."""
+    def _own(self, path: Path, names: list[str], size: int, is_whole: bool) -> None:
+        """Note a file of our own directory as its session's, so that export finds it and deletion takes it along.
+
+        With redaction it is written anew; what is not whole could not be, and is no file of the record.
+        """
         path = path.resolve()
         row = Row.objects.filter(session_id__in=names).first()
         if len(names) != 1 or row is None or not path.is_relative_to(self._root):
             return
         name = str(path).removesuffix(".zst")
+        if self._redactor is not None and not is_whole:
+            self._report(
+                f"{path}: lines were skipped, so it stays as it is, unredacted, and the record does not know it"
+            )
+            return
         known = JsonlFile.objects.filter(recorder=self._identity, path=name).aggregate(Max("size"))["size__max"]
         if known is None:
             JsonlFile.objects.create(recorder=self._identity, path=name, session=row, size=size)
+            if self._redactor is not None:
+                rewriting.prepare(row)
+                with transaction.atomic():
+                    rewriting.rewrite(row)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

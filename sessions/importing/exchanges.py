@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pii.redactor import Redactor
 from proxy.capture import Begin, End
 from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts, Usage
@@ -38,14 +39,15 @@ class Imported(Live):
 
 
 class ImportStore(Store):
-    """The recorder's store, with ids, costs and hashes as the lines have them."""
+    """The recorder's store, with ids and costs as the lines have them, and hashes where nothing is redacted: that of what
+    stood there before tells something about it."""
 
     def _session_id(self, live: Imported, *_: object) -> str:
         return live.session_id
 
     def _opened(self, batch: Batch, live: Imported) -> None:
         Store._opened(self, batch, live)
-        if live.body_sha256:
+        if live.body_sha256 and self._redaction is None:
             batch.created[live.begin.request_id].body_sha256 = bytes.fromhex(live.body_sha256)
 
     def _ended(self, batch: Batch, live: Imported, row: Exchange) -> None:
@@ -54,10 +56,13 @@ class ImportStore(Store):
 
 
 class Session:
-    """A session's lines, one after another, as events. Raises ValueError (or KeyError, TypeError) for what is no line."""
+    """A session's lines, one after another, as events. Raises ValueError (or KeyError, TypeError) for what is no line.
 
-    def __init__(self, provider_types: dict[str, str]) -> None:
-        self._types = provider_types
+    With a `redactor`, what lines say of answers and ends comes redacted; heads and requests are the store's to redact.
+    """
+
+    def __init__(self, provider_types: dict[str, str], redactor: Redactor | None = None) -> None:
+        self._types, self._redactor = provider_types, redactor
         self._rebuilder = Rebuilder()
         self._headers: list[tuple[str, str]] = []  # of the latest line that has some
         self._open: dict[str, tuple[Imported, dict[str, Any]]] = {}
@@ -87,9 +92,18 @@ class Session:
         elif kind == "response_recorded":
             answered.update(line)
             live.status = count(line.get("status")) or 200
-            live.recorded = _facts(live, line, b"" if raw_answer == b"null" else raw_answer)
+            answer = b"" if raw_answer == b"null" else raw_answer
+            if self._redactor is not None:
+                answer = self._redactor.json(answer)
+                line = {**line, "model_used": self._redactor.text(text(line.get("model_used")))}
+                self._count(live)
+            live.recorded = _facts(live, line, answer)
         elif kind == "completed":
             del self._open[request_id]
+            if self._redactor is not None:
+                said = {name: self._redactor.text(text(line.get(name))) for name in ("error", "finish_reason")}
+                line = {**line, **said}
+                self._count(live)
             _end(live, line, answered)
             yield Event(ENDED, live)
 
@@ -101,6 +115,10 @@ class Session:
             if kind != "request_recorded":
                 raise
             return Body(request_id, b"" if raw_request == b"null" else raw_request, is_exact=False)
+
+    def _count(self, live: Imported) -> None:
+        live.redactions.update(self._redactor.counts)
+        self._redactor.counts.clear()
 
     def unfinished(self) -> list[str]:
         """Give the ids of exchanges whose end has not come."""

@@ -168,6 +168,19 @@ def remove(session_pks: Iterable[int]) -> None:
         SearchSession.objects.filter(pk=key).delete()
 
 
+def add(session: Session) -> None:
+    """Put a session that is not in the index into it, all at once, in the transaction of its rows."""
+    state = SearchSession.objects.create(session_id=session.pk)
+    indexer, documents = Indexer(), list(_retitled(state, session.title))
+    exchanges = session.exchanges.order_by("pk")
+    while some := list(exchanges[:STEP]):
+        for said in said_in(some):
+            documents += indexer.documents(state, said)
+        exchanges = session.exchanges.filter(pk__gt=some[-1].pk).order_by("pk")
+    engine().insert(documents)
+    _update([state])
+
+
 def _documents_again(rows: Sequence[SearchDocument]) -> list[Document]:
     """Make the documents once more that rows stand for. Those whose text is gone are left out."""
     texts = texts_of_documents(rows)

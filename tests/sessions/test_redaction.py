@@ -14,10 +14,7 @@ from sessions.models import Exchange
 from sessions.redaction import Redaction
 from sessions.store import Store
 from tests.support.exchanges import compact, events
-
-EMAIL, SSN, CARD = "john.doe@corp-mail.org", "123-45-6789", "4111 1111 1111 1111"
-SSE = [("content-type", "text/event-stream")]
-ID = "6f1d0f4e-7c7b-4b57-9a3e-0d6f4c1b2a90"
+from tests.support.planted import CARD, EMAIL, ID, SSE, SSN, deltas
 
 
 def redacting(root: Path, **policy: object) -> Store:
@@ -41,26 +38,6 @@ def everything(root: Path) -> bytes:
         found += [reading.request_body(row) or b"", reading.response_body(row) or b"", compact(row.request_headers)]
         found += [compact(row.response_headers), compact(reading.answers([row])[row.pk])]
     return b"\n".join(found)
-
-
-def deltas(*pieces: str, kind: str = "text") -> list[bytes]:
-    block = {
-        "text": {"type": "text", "text": ""},
-        "input_json": {"type": "tool_use", "id": "t1", "name": "Bash", "input": {}},
-    }[kind]
-    delta = {"text": ("text_delta", "text"), "input_json": ("input_json_delta", "partial_json")}[kind]
-    given = [
-        {"type": "message_start", "message": {
-            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
-            "usage": {"input_tokens": 3, "output_tokens": 1},
-        }},
-        {"type": "content_block_start", "index": 0, "content_block": block},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": delta[0], delta[1]: piece}} for piece in pieces),
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}},
-        {"type": "message_stop"},
-    ]  # fmt: skip
-    return [f"event: {event['type']}\ndata: ".encode() + compact(event) + b"\n\n" for event in given]
 
 
 def test_the_guides_example_is_recorded_as_the_guide_prints_it(both_databases, tmp_path):
