@@ -80,6 +80,7 @@ class Redaction:
         redactor = self.redactor
         return msgspec.structs.replace(
             begin,
+            method=redactor.text(begin.method),
             path=redactor.url(begin.path),
             query=redactor.query(begin.query),
             headers=redactor.headers(begin.headers),
