@@ -61,16 +61,15 @@ class OwnRequest(WebRequest):
             self.content.write(data)
 
     def process(self) -> None:
-        if self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-            self.basic_error(413, b"Content Too Large", f"LunaRoute's own pages take up to {limit:,} bytes.")
-            self.loseConnection()
-            return
         # The next request on this connection may be for a provider: it begins on a new one.
         if not self.requestHeaders.hasHeader(b"upgrade"):
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        super().process()
+        if self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes"
+            self.basic_error(413, b"Content Too Large", f"LunaRoute's own pages take up to {limit}.")
+        else:
+            super().process()
 
     def handle_exception(self, exception: Exception) -> None:
         """Answer 500; where an answer has begun, end the connection so that the client sees that it is not complete."""

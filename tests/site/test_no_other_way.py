@@ -195,15 +195,20 @@ def _replaced(drive: Drive, name: str, number: int) -> None:
     eventually(is_there, f"another {name}", 30)
 
 
+def _on_its_way(port: int) -> bool:
+    """Whether a connection of that port has bytes that were not read yet (proc(5), /proc/net/tcp: queues by connection)."""
+    ends = [line.split()[1:5] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(end[3] != "00000000:00000000" for end in ends if f":{port:04X}" in f"{end[0]} {end[1]}")
+
+
 def _form_under_way(drive: Drive) -> RawClient:
     """Send a long form to the page that tries redaction, but for its end."""
     client = RawClient(drive.server.port)
     text = drive.planting.quoted_text("a form of LunaRoute's own").encode() * 400
     client.send(b"POST /ui/pii/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
                 b"content-length: %d\r\n\r\ntext=%b" % (len(text) + 6, text))  # fmt: skip
-    web = drive.server.children()["web"]
-    drive.get("/healthz")  # after the form's beginning
-    assert web.is_running()
+    eventually(lambda: not _on_its_way(client.sock.getsockname()[1]), "the form, as far as it was sent")
+    drive.get("/healthz")  # what was read is dealt with
     return client
 
 
