@@ -20,9 +20,12 @@ Source = tuple[str, bytes]  # where, what
 def files(*roots: Path) -> Iterator[Source]:
     """Give every file under `roots`, its name included."""
     for root in roots:
-        for path in [root, *root.rglob("*")] if root.is_dir() else [root]:
+        found = [root] if not root.is_dir() else []
+        for directory, inner, names in os.walk(root):
+            found += [Path(directory, name) for name in (*inner, *names)]
+        for path in found:
             yield str(path), os.fsencode(path)
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # it has just gone, or is a socket
                 if path.is_file():
                     yield str(path), path.read_bytes()
 

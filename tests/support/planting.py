@@ -97,7 +97,7 @@ class Planting:
         return {
             "x-do": do,
             "x-session-id": self.session,
-            self.plants.access_key(f"{place}: the name of a header"): "1",
+            self.plants.ssn(f"{place}: the name of a header"): "1",
             **{name: self.plants.text(f"{place}: the header {name}") for name in names},
         }
 

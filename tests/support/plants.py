@@ -51,9 +51,9 @@ class Plants:
         """Give an address alone, where no line fits."""
         return self._alone(place, self._email())
 
-    def access_key(self, place: str) -> str:
-        """Give a key that may stand in a token of HTTP."""
-        return self._alone(place, self._values()["aws"])
+    def ssn(self, place: str) -> str:
+        """Give a number that may stand in a header's name, in which case does not count."""
+        return self._alone(place, self._values()["ssn"])
 
     def employee(self, place: str) -> str:
         """Give what the user's own pattern finds."""
