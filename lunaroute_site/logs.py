@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 
-from pii.policy import Policy
+from pii.policy import FAILED, Policy
 from pii.redactor import Redactor
 
 
@@ -17,13 +17,17 @@ class RedactingFormatter(logging.Formatter):
         self._lock = threading.RLock()  # a failure within is logged, too
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give an entry as text."""
+        """Give an entry as text. What cannot be formatted is withheld: logging itself would print it as it is."""
         with self._lock:
-            return self._redactor.text(super().format(record))
+            try:
+                text = super().format(record)
+            except Exception as error:
+                text = f"{record.levelname} {record.name}: {FAILED} ({type(error).__name__})"
+            return self._redactor.text(text)
 
 
 def log_uncaught() -> None:
-    """Let exceptions that nobody catches be log entries like all others, in this process from now on."""
+    """Let exceptions that nobody catches, and warnings, be log entries like all others, in this process from now on."""
     logger = logging.getLogger("lunaroute")
 
     def report(kind: type[BaseException], error: BaseException, traceback: object) -> None:
@@ -34,3 +38,5 @@ def log_uncaught() -> None:
 
     sys.excepthook = report
     threading.excepthook = lambda given: report(given.exc_type, given.exc_value, given.exc_traceback)
+    sys.unraisablehook = threading.excepthook  # of those that Python itself can only ignore
+    logging.captureWarnings(True)

@@ -12,8 +12,10 @@ import os
 import signal
 import socket
 from functools import partial
+from io import BytesIO
 
 import uvloop
+from django.conf import settings
 from twisted.internet import asyncioreactor
 
 # Before anything else of Twisted or Daphne is imported: they install a reactor of their own otherwise. This module is
@@ -42,17 +44,32 @@ GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 
 
 class OwnRequest(WebRequest):
-    """Daphne's request without three of its habits."""
+    """Daphne's request without some of its habits."""
+
+    _received = 0  # bytes of the body
 
     # Twisted would parse a form's body with the email package before Django parses it again.
     _parsePOSTFormSubmission = False
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 (Twisted's name)
+        # Twisted puts what is long into a temporary file; it may be a text to try redaction on.
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        self._received += len(data)
+        if self._received <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            self.content.write(data)
 
     def process(self) -> None:
         # The next request on this connection may be for a provider: it begins on a new one.
         if not self.requestHeaders.hasHeader(b"upgrade"):
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        super().process()
+        if self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes"
+            self.basic_error(413, b"Content Too Large", f"LunaRoute's own pages take up to {limit}.")
+        else:
+            super().process()
 
     def handle_exception(self, exception: Exception) -> None:
         """Answer 500; where an answer has begun, end the connection so that the client sees that it is not complete."""

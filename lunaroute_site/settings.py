@@ -99,6 +99,10 @@ AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.Mi
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lunaroute_session", "lunaroute_csrf"
 SECURE_REFERRER_POLICY = "same-origin"
 
+# Bytes that a page may be sent. They stay in memory: a temporary file would keep what nobody has redacted.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = time_zone()
 USE_TZ = True

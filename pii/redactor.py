@@ -92,8 +92,9 @@ class Redactor:
         return self._redacted(text, edits).encode("utf-8", "surrogateescape") if edits else data
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Redact the values of headers; a name says what its value is."""
-        found = []
+        """Redact headers; a name says what its value is, and may hold one itself."""
+        pairs, found = list(pairs), []
+        is_plain = not self.edits("\n".join(name for name, _ in pairs))
         for name, value in pairs:
             before = f"{name}: "
             edits = [
@@ -101,7 +102,7 @@ class Redactor:
                 for edit in self.edits(before + value)
                 if edit.end > len(before)
             ]
-            found.append((name, self._redacted(value, edits)))
+            found.append((name if is_plain else self.text(name), self._redacted(value, edits)))
         return found
 
     def url(self, raw: str) -> str:

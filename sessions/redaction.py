@@ -83,6 +83,7 @@ class Redaction:
     def _begin(self, begin: Begin) -> Begin:
         return msgspec.structs.replace(
             begin,
+            method=self._short(self.redactor.text, begin.method),
             path=self._short(self.redactor.url, begin.path),
             query=self._short(self.redactor.query, begin.query),
             headers=self._headers(begin.headers),

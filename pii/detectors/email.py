@@ -29,6 +29,8 @@ _NO_DOMAIN = frozenset(
         "weight bias grad detach float double int bool str type class func self this prototype window finish"
     ).split()
 )
+# Endings of files that may be named after somebody: jane@example.org.txt
+_FILES = frozenset("txt log csv json jsonl xml html htm pdf yaml yml toml png jpg jpeg gz bak db sql conf".split())
 _NO_LOCAL = frozenset("git hg svn this super return break continue yield".split())
 _NO_HOST = frozenset(b"self this np torch tf math jnp".split())
 # RFC 3986's userinfo, before the host of an address: a password there is a secret's detector's.
@@ -58,6 +60,9 @@ def emails(data: bytes) -> Iterator[Hit]:
         end -= len(host) - form.end()  # a sentence went on without a space
         labels = form.group().lower().split(b".")
         top = form.group(1).decode().lower()
+        if top in _FILES and len(labels) > 2 and not labels[0][:1].isdigit() and labels[-2].decode() in _KNOWN:
+            end -= len(labels.pop()) + 1
+            top = labels[-1].decode()
         if top in _NO_DOMAIN or labels[0] in _NO_HOST or local.decode().lower() in _NO_LOCAL:
             continue
         if all(label.strip(b"v0123456789-") == b"" for label in labels[:-1]):

@@ -181,3 +181,13 @@ def test_time_grows_as_the_text_does(unit):
     seconds(short)
     once = min(seconds(short) for _ in range(3))
     assert min(seconds(long) for _ in range(2)) < 24 * once + 0.02  # eight times as long; quadratic would be 64
+
+
+@pytest.mark.parametrize("name", ["jane.roe@example.org.txt", "jane.roe@example.org.pdf"])
+def test_a_file_named_after_an_address_holds_the_address(name):
+    assert found(f"/home/{name}") == [("EMAIL", "jane.roe@example.org")]
+
+
+@pytest.mark.parametrize("text", ["logo@2x.de.png", "user@host.conf", "icon@dark.log"])
+def test_other_files_and_members_with_an_at_do_not(text):
+    assert found(text) == []

@@ -236,7 +236,7 @@ def test_a_detector_that_fails_withholds_the_text(monkeypatch, caplog):
     assert made.text(EMAIL) == FAILED
     assert made.json(b'{"a":"x"}') == f'"{FAILED}"'.encode()
     assert made.url("/v1/x?e=a%40b.com") == FAILED
-    assert made.headers([("X-A", EMAIL)]) == [("X-A", FAILED)]
+    assert made.headers([("X-A", EMAIL)]) == [(FAILED, FAILED)]
     assert made.counts["FAILED"] >= 4
     assert len(caplog.records) == 1
     assert EMAIL not in caplog.text
@@ -250,3 +250,9 @@ def test_headers_and_addresses():
         "/v1/u/[EMAIL]/x?q=a%20b&e=[EMAIL]&s=[SSN]"
     )
     assert made.query("a=1+2%20&b=%E9") == "a=1+2%20&b=%E9"
+
+
+def test_the_name_of_a_header_may_hold_a_value():
+    key = "AKIA" + "QX7MZK2LW5NTRV4B"
+    pairs = [("accept", "*/*"), (key, "1"), ("x-mail", EMAIL)]
+    assert redactor().headers(pairs) == [("accept", "*/*"), ("[SECRET]", "1"), ("x-mail", "[EMAIL]")]

@@ -3,9 +3,12 @@
 import gzip
 import json
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pii.policy import Policy
 from pii.redactor import Redactor
@@ -13,8 +16,10 @@ from sessions import reading
 from sessions.models import Exchange
 from sessions.redaction import Redaction
 from sessions.store import Store
+from tests.pii.test_events import STREAMS, framed
 from tests.support.exchanges import compact, events
 from tests.support.planted import CARD, EMAIL, ID, SSE, SSN, deltas
+from tests.support.plants import OWN_PATTERN, Plants
 
 
 def redacting(root: Path, **policy: object) -> Store:
@@ -141,3 +146,76 @@ def test_a_detector_that_fails_withholds_the_text(store, tmp_path, monkeypatch, 
     assert EMAIL not in caplog.text
     assert "RuntimeError" in caplog.text
     assert Exchange.objects.get().redactions["FAILED"] > 0
+
+
+PATHS = {
+    "anthropic": ("/v1/messages", "anthropic", "messages"),
+    "openai-chat": ("/v1/chat/completions", "openai", "messages"),
+    "openai-responses": ("/v1/responses", "openai", "input"),
+}
+# Anything that JSON holds; True stands for what is put in its place.
+NESTED = st.recursive(
+    st.one_of(st.just(True), st.integers(), st.text('ab é\n"\\\U0001f600', max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text("xyz", max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+# A test's database serves all examples: what each of them records is rolled back.
+many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def filled(nested: object, text: str) -> object:
+    if isinstance(nested, dict):
+        return {name: filled(value, text) for name, value in nested.items()} | {text: 1}
+    if isinstance(nested, list):
+        return [filled(value, text) for value in nested]
+    return text if nested is True else nested
+
+
+def conversation(dialect: str, text: str, nested: object, seed: int) -> tuple[bytes, bytes, dict]:
+    """Give a request that says `text` wherever it can, its streamed answer, and where it goes."""
+    path, provider, name = PATHS[dialect]
+    arguments = {"a": text, "nested": nested, "inner": json.dumps(nested)}
+    messages = [{"role": "user", "content": text}]
+    if dialect == "anthropic":
+        messages.append(
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": arguments}]}
+        )
+        messages.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": text}]})
+    body = compact({"model": "m", name: messages, "nested": nested, "system": text, "tools": [nested]})
+    answer = framed(STREAMS[dialect](text, json.dumps(arguments), seed))
+    return body, answer, {"path": path, "provider": provider, "answer_headers": SSE, "session": "s"}
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+@many
+@given(seed=st.integers(0, 9999), nested=NESTED, mode=st.sampled_from(["mask", "remove", "tokenize"]))
+def test_no_value_survives_any_cuts_and_any_nesting(both_databases, tmp_path, dialect, seed, nested, mode):
+    plants, root = Plants(), Path(mkdtemp(dir=tmp_path))
+    text = plants.text("a conversation")
+    body, answer, where = conversation(dialect, text, filled(nested, text), seed)
+    with transaction.atomic():
+        store = redacting(root, mode=mode, secret="a secret", custom_patterns=(OWN_PATTERN,))
+        cuts = sorted({seed % len(answer), seed * 7 % len(answer), seed * 31 % len(answer)})
+        pieces = [answer[a:b] for a, b in zip([0, *cuts], [*cuts, len(answer)], strict=True)]
+        store.apply(events(body, pieces, **where))
+        assert plants.look([("the record", everything(root))]) == []
+        row = Exchange.objects.get()
+        assert json.loads(reading.request_body(row))["model"] == "m"
+        assert row.redactions["EMAIL"] > 1
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+@many
+@given(seed=st.integers(0, 9999), nested=NESTED, text=st.text('ab é.,\n"\\\U0001f600', max_size=40))
+def test_what_holds_no_value_survives_byte_for_byte(both_databases, tmp_path, dialect, seed, nested, text):
+    body, answer, where = conversation(dialect, text, filled(nested, text), seed)
+    with transaction.atomic():
+        redacting(Path(mkdtemp(dir=tmp_path))).apply(events(body, answer, **where))
+        row = Exchange.objects.get()
+        assert reading.request_body(row) == body
+        assert reading.response_body(row) == answer
+        assert row.redactions == {}
+        transaction.set_rollback(True)
