@@ -97,7 +97,8 @@ def _write(redone: Redone) -> None:
         session.save(update_fields=SESSION_FIELDS)
         search.add(session)
         deletion.release(held)
-        rewriting.rewrite(session)
+        places = {node: (parent, blob) for node, parent, blob, _ in batch.nodes.values()}
+        rewriting.rewrite(session, _Requests(places, batch.blobs).body)
 
 
 class _Plan:
@@ -122,7 +123,7 @@ class _Plan:
         for call in done.calls:
             self._asked[call.exchange_id].append(call)
             self._brought[call.result_exchange_id].append(call)
-        requests = _Requests(session, exchanges)
+        requests = _stored(session, exchanges)
         arguments = content.get_many(call.arguments for call in done.calls)
         for row in exchanges:
             row.session = session
@@ -262,14 +263,12 @@ def _title(row: Exchange, parts: Parts) -> str:
     return rows.title_of(facts.first_user_text)
 
 
+@dataclass(frozen=True, slots=True)
 class _Requests:
-    """The requests of one session: what they share is read once."""
+    """The requests of one session, all that they are made of at hand: place → place before it, key of its message."""
 
-    def __init__(self, session: Session, exchanges: Sequence[Exchange]) -> None:
-        self._places = deletion.held_by([session.pk]).places
-        keys = {bytes(node.blob) for node in self._places.values()}
-        keys.update(bytes(key) for row in exchanges for key in (row.recipe, row.system, row.tools) if key)
-        self._contents = content.get_many(keys)
+    places: dict[bytes, tuple[bytes, bytes]]
+    contents: dict[bytes, bytes]
 
     def body(self, row: Exchange) -> bytes:
         """Give a request's body; empty where it was not kept. Raises KeyError where a part of it is missing."""
@@ -277,10 +276,18 @@ class _Requests:
             return b""
         keys, place = [], bytes(row.leaf)
         while place:
-            node = self._places[place]
-            keys.append(bytes(node.blob))
-            place = bytes(node.parent)
-        return reading.body_from(row, keys[::-1], self._contents)
+            place, key = self.places[place]
+            keys.append(key)
+        return reading.body_from(row, keys[::-1], self.contents)
+
+
+def _stored(session: Session, exchanges: Sequence[Exchange]) -> _Requests:
+    """Read what a session's requests are made of."""
+    nodes = deletion.held_by([session.pk]).places
+    places = {key: (bytes(node.parent), bytes(node.blob)) for key, node in nodes.items()}
+    keys = {blob for _, blob in places.values()}
+    keys.update(bytes(key) for row in exchanges for key in (row.recipe, row.system, row.tools) if key)
+    return _Requests(places, content.get_many(keys))
 
 
 def _live(row: Exchange, body: bytes, error: str) -> Live:

@@ -1,7 +1,7 @@
 """A session's JSONL lines: those of its files, or, where these are not at hand, made again from the rows."""
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -9,11 +9,12 @@ import zstandard
 
 from proxy.capture import Begin
 from sessions import lines, reading
+from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.digest import Live
 from sessions.export.parts import parts
 from sessions.models import Exchange, JsonlFile, Session, ToolCall
-from sessions.split import Parts, chain, split
+from sessions.split import Chain, Parts, chain
 
 CHUNK = 1 << 16
 
@@ -52,9 +53,9 @@ def _read(path: Path, size: int) -> Iterator[bytes]:
             yield data
 
 
-def from_rows(session: Session) -> Iterator[bytes]:
-    """Make a session's lines from its rows."""
-    written: set[bytes] = set()
+def from_rows(session: Session, body_of: Callable[[Exchange], bytes | None] = reading.request_body) -> Iterator[bytes]:
+    """Make a session's lines from its rows. `body_of` gives the body of a request."""
+    maker = _Maker(body_of)
     for rows in parts(session):
         found: list[tuple[datetime, int, bytes]] = []
         calls = list(
@@ -63,45 +64,58 @@ def from_rows(session: Session) -> Iterator[bytes]:
         texts = reading.texts(call.arguments for call in calls)
         for row in rows:
             row.session = session
-            found += _lines_of(row, [c for c in calls if c.exchange_id == row.pk], texts, written)
+            found += maker.lines_of(row, [c for c in calls if c.exchange_id == row.pk], texts)
         # At one moment: results first, then the request that brought them.
         found.sort(key=lambda entry: entry[:2])
         yield b"".join(line for _, _, line in found)
 
 
-def _lines_of(
-    row: Exchange, calls: list[ToolCall], texts: dict[bytes, str], written: set[bytes]
-) -> list[tuple[datetime, int, bytes]]:
-    """Give (time, rank among lines of that time, line) for each line of an exchange."""
-    body = reading.request_body(row) or b""
-    parts_of = split(body, row.dialect) if body else Parts(template=b"", is_split=False)
-    new_parts = {}
-    for name, column in (("template", "recipe"), ("system", "system"), ("tools", "tools")):
-        key = bytes(getattr(row, column))
-        if key and parts_of.is_split and key not in written:
-            written.add(key)
-            new_parts[name] = getattr(parts_of, name)
-    known = row.messages_from
-    new = lines.New(new_parts, chain(parts_of.messages[:known]).nodes[-1] if known else b"", {})
-    request = parse_request(row.dialect, row.kind, body)
-    found = [
-        (row.started_at, 0, lines.started(row, _live(row, body))),
-        (row.started_at, 2, lines.request_recorded(row, request, body, parts_of, new, request.user_text)),
-    ]
-    if row.time_to_first_token_ms is not None:
-        found.append((row.started_at, 3, lines.stream_started(row)))
-    for call in calls:
-        if call.result_exchange is not None:
-            ended = call.result_exchange.started_at
-            found.append((ended, 1, lines.tool_call_recorded(row, call, texts.get(bytes(call.arguments), ""), ended)))
-    if row.success is None or row.completed_at is None:
+class _Maker:
+    """Makes lines of one exchange after another. What a request has as the one before it is not taken apart again."""
+
+    def __init__(self, body_of: Callable[[Exchange], bytes | None]) -> None:
+        self._body_of = body_of
+        self._bodies, self._chain = Bodies(), Chain()
+        self._written: set[bytes] = set()
+
+    def lines_of(
+        self, row: Exchange, calls: list[ToolCall], texts: dict[bytes, str]
+    ) -> list[tuple[datetime, int, bytes]]:
+        """Give (time, rank among lines of that time, line) for each line of an exchange."""
+        body = self._body_of(row) or b""
+        parts_of = Parts(template=b"", is_split=False)
+        if body:
+            parts_of = self._bodies.take_apart(body, row.dialect, row.request_headers)
+        new_parts = {}
+        for name, column in (("template", "recipe"), ("system", "system"), ("tools", "tools")):
+            key = bytes(getattr(row, column))
+            if key and parts_of.is_split and key not in self._written:
+                self._written.add(key)
+                new_parts[name] = getattr(parts_of, name)
+        known = row.messages_from
+        self._chain = chain(parts_of.messages, self._chain)
+        new = lines.New(new_parts, self._chain.nodes[known - 1] if known else b"", {})
+        request = parse_request(row.dialect, row.kind, body)
+        found = [
+            (row.started_at, 0, lines.started(row, _live(row, body))),
+            (row.started_at, 2, lines.request_recorded(row, request, body, parts_of, new, request.user_text)),
+        ]
+        if row.time_to_first_token_ms is not None:
+            found.append((row.started_at, 3, lines.stream_started(row)))
+        for call in calls:
+            if call.result_exchange is not None:
+                ended = call.result_exchange.started_at
+                found.append(
+                    (ended, 1, lines.tool_call_recorded(row, call, texts.get(bytes(call.arguments), ""), ended))
+                )
+        if row.success is None or row.completed_at is None:
+            return found
+        if row.status is not None:
+            facts = reading.facts_of(row, reading.answer_bytes(row))
+            answered = lines.response_recorded(row, facts, lines.answer_json(facts))
+            found.append((row.completed_at, 4, answered))
+        found.append((row.completed_at, 5, lines.completed(row, dict(Counter(call.name for call in calls)))))
         return found
-    if row.status is not None:
-        facts = reading.facts_of(row, reading.answer_bytes(row))
-        answered = lines.response_recorded(row, facts, lines.answer_json(facts))
-        found.append((row.completed_at, 4, answered))
-    found.append((row.completed_at, 5, lines.completed(row, dict(Counter(call.name for call in calls)))))
-    return found
 
 
 def _live(row: Exchange, body: bytes) -> Live:

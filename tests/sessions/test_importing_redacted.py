@@ -1,5 +1,6 @@
 """An import with redaction on: nothing of what lines say is written before it is redacted."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,11 @@ def test_a_file_of_the_record_itself_is_written_anew(files, tmp_path):
         for body in rebuild.bodies(data.splitlines(keepends=True)):
             assert body.is_exact
             assert body.data == reading.request_body(Exchange.objects.get(request_id=body.request_id))
+    # Of an answer, of which an import has the object and no bytes, the new file has it, too.
+    (path,) = files.rglob("session_responses.jsonl")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    answers = [line["response_text"] for line in lines if line["type"] == "response_recorded"]
+    assert answers == ["you are [EMAIL]", "you are [EMAIL]"]
 
 
 def test_a_file_of_which_lines_were_skipped_stays_out_of_the_record(files):
