@@ -25,7 +25,7 @@ from sessions.split import Chain, Parts, chain
 from sessions.store import NODE_COLUMNS, Batch
 
 EXCHANGE_FIELDS = (
-    "path", "query", "model_requested", "model_used", "finish_reason", "error", "client_ip", "user_agent", "metadata",
+    "method", "path", "query", "model_requested", "model_used", "finish_reason", "error", "client_ip", "user_agent", "metadata",
     "request_headers", "response_headers", "response_id", "messages_from", "leaf", "system", "tools", "recipe", "patches",
     "body_sha256", "response", "answer", "redactions", "redacted_by",
 )  # fmt: skip
@@ -157,6 +157,7 @@ class _Plan:
 
     def _head(self, row: Exchange, live: Live) -> None:
         text, begin = self._columns.text, live.begin
+        row.method = text(begin.method)[:16]
         row.path, row.query, row.client_ip = begin.path[:2048], begin.query, begin.client_ip[:64]
         agent = header(begin.headers, "user-agent")
         row.user_agent = (agent or text(row.user_agent))[:512] if row.user_agent else ""

@@ -129,6 +129,25 @@ def test_nothing_but_texts_changes(store, tmp_path, conversation):
     assert Session.objects.get(session_id=ID).pinned
 
 
+def test_what_only_columns_hold_is_redacted_too(store, conversation):
+    record(store, conversation[-3:-2])
+    address = "me@a-b.org"
+    Exchange.objects.update(
+        method=address, model_requested=address, model_used=f"m-{address}", finish_reason=address, error=address
+    )
+    # Nothing tells where the end of this title was cut off: it may be within a value.
+    Session.objects.update(
+        title="call 555 0134 …", model_used=f"m-{address}", model_tokens={f"m-{address}": 3}, error=address
+    )
+    redo_all(mode="mask")
+    row = Exchange.objects.get()
+    texts = [row.method, row.model_requested, row.model_used, row.finish_reason, row.error, row.session.title]
+    texts += [row.session.model_used, *row.session.model_tokens, row.session.error]
+    assert not any(address in text for text in texts)
+    assert texts[0] == texts[4] == texts[-1] == "[EMAIL]"
+    assert row.session.title == ""
+
+
 def test_doing_it_twice_changes_nothing(store, tmp_path, conversation):
     record(store, conversation)
     redo_all()
