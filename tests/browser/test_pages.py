@@ -293,7 +293,7 @@ def test_images_are_shown_from_this_machine(page, site):
     page.goto("/ui/sessions/images")
     shown = page.locator("img.shot")
     expect(shown).to_be_visible()
-    assert shown.evaluate("image => image.naturalWidth") == 1
+    expect(shown).to_have_js_property("naturalWidth", 1)
 
 
 def test_a_session_is_exported_from_its_page(page, site):

@@ -84,7 +84,7 @@ def test_claude_code(start, project):
     assert session["cache_read_tokens"] == usage["cache_read_input_tokens"]
 
 
-def test_claude_code_with_redaction(start, project):
+def test_redaction(start, project):
     """Client and provider see what they always see; on record is none of it, and nothing else is changed."""
     (project / "notes.txt").write_text(f"{NOTES}, and write to jane.roe@corp-mail.org\n")
     config = project.parent / "pii.yaml"
