@@ -21,19 +21,27 @@ def connect(port: int) -> socket.socket:
     return sock
 
 
+def receive(sock: socket.socket) -> bytes:
+    """Bytes that have come, at least one. Raises ConnectionError where the other side has closed."""
+    data = sock.recv(65536)
+    if not data:
+        raise ConnectionError(f"port {sock.getpeername()[1]} closed the connection in the middle of an answer")
+    return data
+
+
 def answer_size(sock: socket.socket, data: bytes) -> int:
     """The bytes of an answer, which are the same each time (a Date header has one length)."""
     sock.sendall(data)
     head = b""
     while b"\r\n\r\n" not in head:
-        head += sock.recv(65536)
+        head += receive(sock)
     head, _, body = head.partition(b"\r\n\r\n")
     length = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
     )
     assert head.startswith(b"HTTP/1.1 200"), head
     while len(body) < length:
-        body += sock.recv(65536)
+        body += receive(sock)
     return len(head) + 4 + length
 
 
@@ -44,13 +52,17 @@ def latencies(ports: dict[str, int], size: int, count: int, block: int = 25) -> 
     sizes = {name: answer_size(sock, data) for name, sock in sockets.items()}
     found: dict[str, list[float]] = {name: [] for name in ports}
     for _ in range(count // block):
-        for name, sock in sockets.items():
+        for name, port in ports.items():
             for _ in range(block):
                 began = time.perf_counter()
-                sock.sendall(data)
-                left = sizes[name]
-                while left:
-                    left -= len(sock.recv(65536))
+                try:
+                    sockets[name].sendall(data)
+                    left = sizes[name]
+                    while left > 0:
+                        left -= len(receive(sockets[name]))
+                except ConnectionError:  # the upstream answers before it has read: a connection may end with that
+                    sockets[name] = connect(port)
+                    continue
                 found[name].append((time.perf_counter() - began) * 1e3)
     for sock in sockets.values():
         sock.close()
