@@ -55,6 +55,7 @@ class Live:
     _chunks: list[bytes] = field(default_factory=list)
     _answer: list[bytes] = field(default_factory=list)
     _decoder: Decoder | None = None
+    _is_broken: bool = False  # the answer does not decode
     _parser: Any = None
     _facts: ResponseFacts | None = None  # of an answer that was replaced
 
@@ -126,7 +127,7 @@ class Live:
         """Take bytes of the answer."""
         self.first_chunk_us = self.first_chunk_us or when
         self.last_chunk_us = when
-        if self.capture != "full":
+        if self.capture != "full" or self._is_broken:
             return []
         if self._decoder is not None:
             try:
@@ -134,7 +135,8 @@ class Live:
             except Overflow:
                 return self._drop_answer("truncated")
             except ValueError:
-                self._decoder, self._parser = None, None  # not what its header says: kept as far as it made sense
+                # Not what its header says: kept as far as it made sense.
+                self._decoder, self._parser, self._is_broken = None, None, True
                 return []
         elif self._parser is not None:
             return []

@@ -126,6 +126,15 @@ def test_a_coded_body_is_read_and_a_binary_one_kept_as_its_size(both_databases, 
     assert bodies[2].startswith(b"\x89PNG" if keep else b"[BINARY 28 bytes sha256:")
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_of_an_answer_that_stops_to_decode_nothing_later_is_kept(both_databases, tmp_path, keep):
+    pieces = [gzip.compress(b"well", mtime=0)[:-8], b"\xff" * 30, EMAIL.encode()]
+    store = redacting(tmp_path, keep_binary=keep)
+    store.apply(events(b"{}", pieces, session="s", answer_headers=[("content-encoding", "gzip")]))
+    assert EMAIL.encode() not in everything(tmp_path)
+    assert reading.response_body(Exchange.objects.get()) == b"well"
+
+
 def test_an_answer_in_an_unknown_coding_is_withheld(store, tmp_path):
     store.apply(events(b"{}", EMAIL.encode(), session="s", answer_headers=[("content-encoding", "unheard-of")]))
     assert reading.response_body(Exchange.objects.get()) == b"[REDACTION FAILED]"
