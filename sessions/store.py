@@ -137,10 +137,8 @@ class Store:
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
         self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
-        self._bodies, self._redacted = (
-            Bodies(),
-            Bodies(),
-        )  # as they were sent, and as redaction left those that it changed
+        self._bodies = Bodies()  # as they were sent
+        self._redacted = Bodies()  # what redaction made of those that it changed
         self._reader = RequestReader()
         self._index = search.Indexer()
 
