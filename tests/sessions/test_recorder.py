@@ -89,12 +89,13 @@ async def quick(exchange) -> None:
     await exchange.json({"id": name, "type": "message", "model": "m", "content": [], "stop_reason": "end_turn"})
 
 
-ROUNDS = int(os.environ.get("ROUNDS", "50"))
+# Each takes a second and a half; ROUNDS=50 is for who has changed something here.
+ROUNDS = int(os.environ.get("ROUNDS", "20"))
 
 
 @pytest.mark.alone
 def test_kill_9_of_the_tree_loses_nothing_that_was_answered_200_ms_before(start, upstream, database):
-    """Fifty times on one home, under load; ten times where the database is another process, which is not killed."""
+    """On one home, under load; a fifth of the rounds where the database is another process, which is not killed."""
 
     upstream.script(quick)
     expected: set[str] = set()
