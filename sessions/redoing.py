@@ -12,7 +12,7 @@ from hashlib import sha256
 from django.db import connection, transaction
 
 from pii.redactor import Redactor
-from proxy.capture import Begin, End
+from proxy.capture import End
 from sessions import bulk, content, deletion, reading, rewriting, rows, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
@@ -293,18 +293,11 @@ def _stored(session: Session, exchanges: Sequence[Exchange]) -> _Requests:
 
 def _live(row: Exchange, body: bytes, error: str) -> Live:
     """Give a recorded exchange as the recorder had it, as far as redaction asks."""
-    headers = [(name, value) for name, value in row.request_headers]
-    told = metadata_of(headers)
-    begin = Begin(
-        request_id=row.request_id, method=row.method, path=row.path, query=row.query, headers=headers,
-        listener=row.listener, provider=row.provider, provider_type=row.listener, client_ip=row.client_ip, started_us=0,
-        metadata={name: value for name, value in row.metadata.items() if told.get(name) != value},
-    )  # fmt: skip
     end = End(
         completed_us=0, duration_ms=0.0, overhead_before_ms=0.0, overhead_after_ms=0.0, provider_latency_ms=None,
         first_byte_ms=None, request_bytes=0, response_bytes=0, chunk_count=0, attempts=1, error_message=error or None,
     )  # fmt: skip
     return Live(
-        begin, row.dialect, row.kind, row.transport, body, row.capture, status=row.status,
+        rows.begin_of(row), row.dialect, row.kind, row.transport, body, row.capture, status=row.status,
         response_headers=[(name, value) for name, value in row.response_headers], end=end,
     )  # fmt: skip

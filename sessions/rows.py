@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import msgspec
 
+from proxy.capture import Begin
 from sessions import bulk
 from sessions.clients import client_of
 from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
@@ -40,6 +41,18 @@ def title_of(words: str) -> str:
     """Give the title of a session from what a person wrote."""
     said = " ".join(words.split())
     return column(said if len(said) <= TITLE_LENGTH else said[: TITLE_LENGTH - 1].rstrip() + "…")
+
+
+def begin_of(row: Exchange) -> Begin:
+    """Give the head of a recorded exchange's request as the proxy had it, less what was not kept of it."""
+    headers = [(name, value) for name, value in row.request_headers]
+    told = metadata_of(headers)
+    return Begin(
+        request_id=row.request_id, method=row.method, path=row.path, query=row.query, headers=headers,
+        listener=row.listener, provider=row.provider, provider_type=row.listener, client_ip=row.client_ip,
+        started_us=int(row.started_at.timestamp() * 1e6),
+        metadata={name: value for name, value in row.metadata.items() if told.get(name) != value},
+    )  # fmt: skip
 
 
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:

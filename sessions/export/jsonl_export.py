@@ -7,13 +7,13 @@ from pathlib import Path
 
 import zstandard
 
-from proxy.capture import Begin
 from sessions import lines, reading
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.digest import Live
 from sessions.export.parts import parts
 from sessions.models import Exchange, JsonlFile, Session, ToolCall
+from sessions.rows import begin_of
 from sessions.split import Chain, Parts, chain
 
 CHUNK = 1 << 16
@@ -120,8 +120,4 @@ class _Maker:
 
 def _live(row: Exchange, body: bytes) -> Live:
     """What lines ask of an exchange on its way: its head and its body."""
-    begin = Begin(
-        row.request_id, row.method, row.path, row.query, [(k, v) for k, v in row.request_headers], row.listener,
-        row.provider, row.listener, row.client_ip, int(row.started_at.timestamp() * 1e6),
-    )  # fmt: skip
-    return Live(begin, row.dialect, row.kind, row.transport, body, row.capture)
+    return Live(begin_of(row), row.dialect, row.kind, row.transport, body, row.capture)
