@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.server import RunningServer
 from tests.support.tools import chromium
 
 
@@ -18,3 +19,22 @@ def browser() -> Iterator[Browser]:
         )
         yield found
         found.close()
+
+
+@pytest.fixture(params=[(400, "light"), (400, "dark"), (1600, "light"), (1600, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+def page(request, browser: Browser, site: RunningServer) -> Iterator[Page]:
+    """A page of the module's `site`, narrow and wide, light and dark. It may have no complaint, nor ask anybody else."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=site.url)
+    page = context.new_page()
+    page.problems = []
+    page.on(
+        "console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((site.url, "data:")) else page.problems.append(asked.url)
+    )
+    yield page
+    assert not page.problems
+    context.close()

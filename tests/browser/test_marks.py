@@ -57,19 +57,6 @@ def site(tmp_path_factory, provider):
     provider.reset()
 
 
-@pytest.fixture(params=[(400, "light"), (400, "dark"), (1600, "light"), (1600, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
-def page(request, browser, site):
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=site.url)
-    page = context.new_page()
-    problems = []
-    page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    yield page
-    assert not problems
-    context.close()
-
-
 def test_a_session_shows_marks_in_all_its_texts(page):
     page.goto("/ui/sessions/marks")
     expect(page.locator("h1 a.pii").first).to_have_text(TOKEN)

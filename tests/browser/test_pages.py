@@ -32,24 +32,6 @@ def site(tmp_path_factory, provider):
     assert server.stop() == 0
 
 
-@pytest.fixture(params=[(400, "light"), (400, "dark"), (1600, "light"), (1600, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
-def page(request, browser, site):
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=site.url)
-    page = context.new_page()
-    page.problems = []
-    page.on(
-        "console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on(
-        "request", lambda asked: None if asked.url.startswith((site.url, "data:")) else page.problems.append(asked.url)
-    )
-    yield page
-    assert not page.problems
-    context.close()
-
-
 def assert_fits(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
 
