@@ -68,6 +68,31 @@ class ResponseHead(msgspec.Struct, frozen=True):
     headers: list[tuple[str, str]]
 
 
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One provider that was asked, where a rule could ask several. The last one's answer is the client's."""
+
+    provider: str
+    status: int | None = None  # of its answer; None where none came
+    duration_ms: float = 0.0  # until its answer's head, or its failure
+    reason: str = (
+        ""  # why the next one was asked: rate_limited, overloaded, server_error, or an error's name; "": it was not
+    )
+    may_be_charged: bool = False  # it had the request, and may have begun to work on it
+
+
+class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a rule, a marker or a provider's settings did to the exchange; absent where nothing did."""
+
+    rule: str = ""  # the rule's name
+    why: str = ""  # in words: which rule or marker chose the provider
+    provider: str = ""  # who gave the answer
+    provider_type: str = ""  # "anthropic" or "openai"
+    model: str = ""  # the model that was asked, where it is not the client's
+    dialect: str = ""  # what it was translated into ("anthropic", "openai-chat", "openai-responses"); "": it was not
+    attempts: list[Attempt] = []
+    notes: list[str] = []  # what was changed or left out on the way, in words
+
+
 class End(msgspec.Struct, frozen=True):
     """How the exchange ended. Durations are in milliseconds, sizes in bytes, None where it never happened.
 
@@ -91,3 +116,4 @@ class End(msgspec.Struct, frozen=True):
     error: str | None = None
     error_message: str | None = None
     capture: str = "full"
+    routing: Routing | None = None
