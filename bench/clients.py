@@ -45,18 +45,23 @@ def answer_size(sock: socket.socket, data: bytes) -> int:
     return len(head) + 4 + length
 
 
-def latencies(ports: dict[str, int], size: int, count: int, block: int = 25) -> dict[str, list[float]]:
-    """Milliseconds of `count` requests to each port on one connection each, in turns of `block`."""
-    data = request(size)
+def latencies(
+    ports: dict[str, int], size: int, count: int, block: int = 25, targets: dict[str, str] | None = None
+) -> dict[str, list[float]]:
+    """Milliseconds of `count` requests to each port on one connection each, in turns of `block`.
+
+    `targets` names the path for a port where it is not that of Anthropic's messages.
+    """
+    requests = {name: request(size, (targets or {}).get(name, "/v1/messages")) for name in ports}
     sockets = {name: connect(port) for name, port in ports.items()}
-    sizes = {name: answer_size(sock, data) for name, sock in sockets.items()}
+    sizes = {name: answer_size(sock, requests[name]) for name, sock in sockets.items()}
     found: dict[str, list[float]] = {name: [] for name in ports}
     for _ in range(count // block):
         for name, port in ports.items():
             for _ in range(block):
                 began = time.perf_counter()
                 try:
-                    sockets[name].sendall(data)
+                    sockets[name].sendall(requests[name])
                     left = sizes[name]
                     while left > 0:
                         left -= len(receive(sockets[name]))
@@ -66,6 +71,32 @@ def latencies(ports: dict[str, int], size: int, count: int, block: int = 25) -> 
                 found[name].append((time.perf_counter() - began) * 1e3)
     for sock in sockets.values():
         sock.close()
+    return found
+
+
+def statuses(port: int, connections: int, each: int, size: int = 20_000) -> list[int]:
+    """The status of `each` requests on every one of `connections`."""
+    found: list[int] = []
+
+    def ask() -> None:
+        data, sock = request(size), connect(port)
+        for _ in range(each):
+            sock.sendall(data)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += receive(sock)
+            head, _, body = head.partition(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            while len(body) < length:
+                body += receive(sock)
+            found.append(int(head[9:12]))
+        sock.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return found
 
 

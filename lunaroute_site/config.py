@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from lunaroute_site.config_schema import TEMPLATED, Config, check_template
+from lunaroute_site.config_schema import INTERNAL, TEMPLATED, Config
+from routing.rewriting.templates import check_template
 
 # Environment variable → key. What stands for a path in the file stands here as the same path.
 ENVIRONMENT: dict[str, tuple[str, ...]] = {
@@ -64,9 +65,10 @@ def load(environ: Mapping[str, str]) -> Config:
     path = Path(environ["LUNAROUTE_CONFIG"]).expanduser() if environ.get("LUNAROUTE_CONFIG") else None
     data = _read(path, environ) if path else {}
     home = Path(environ.get("LUNAROUTE_HOME") or "~/.lunaroute").expanduser().absolute()
+    names_providers = bool(data.get("providers"))
     origins = _apply(data, environ)
     try:
-        return Config.model_validate({**data, "home": home, "file": path})
+        return Config.model_validate({**data, "home": home, "file": path, "names_providers": names_providers})
     except ValidationError as error:
         raise ConfigError(_one_line(error, path, origins)) from None
 
@@ -90,7 +92,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected keys with values at the top, got {_kind(data)}")
-    for key in ("home", "file"):
+    for key in INTERNAL:
         if key in data:
             raise ConfigError(f"{path}: {key}: unknown key")
     # An empty section (`providers:` with all below it commented out) means its defaults.
@@ -187,7 +189,7 @@ def _known_keys(location: tuple) -> list[str]:
         model = field.annotation if field else _inner(model)
         if model is None:
             return []
-    return sorted(set(getattr(_inner(model) or model, "model_fields", {})) - {"home", "file"})
+    return sorted(set(getattr(_inner(model) or model, "model_fields", {})) - set(INTERNAL))
 
 
 def _inner(annotation: Any) -> Any:

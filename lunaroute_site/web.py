@@ -10,10 +10,9 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
     from lunaroute_site.asgi import application
+    from lunaroute_site import serving
     from lunaroute_site.server import Server, reactor
-    from proxy import state
     from proxy.link import RecorderLink
-    from routing.snapshot import snapshot_of
     from sessions import metrics
     from sessions.live_hub import hub
 
@@ -23,9 +22,9 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
         hub.listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())
-    state.configure(state.State(snapshot_of(settings), settings.http_server.max_request_body_bytes, link))
+    serving.begin(settings, link)
     server = Server(application, listeners, control, link)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.views)
+    gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.exchange)
     server.run()

@@ -11,6 +11,7 @@ _TYPES = {
     403: ("permission_error", "invalid_request_error"),
     404: ("not_found_error", "invalid_request_error"),
     413: ("request_too_large", "invalid_request_error"),
+    426: ("invalid_request_error", "invalid_request_error"),
     500: ("api_error", "server_error"),
     502: ("api_error", "server_error"),
     503: ("overloaded_error", "server_error"),
@@ -30,12 +31,13 @@ class UpstreamError(Exception):
         self.kind, self.status, self.sent = kind, status, sent
 
 
-def error_body(dialect: str, status: int, message: str) -> bytes:
-    """Give the JSON of an error in `dialect` ("anthropic" or "openai")."""
+def error_body(dialect: str, status: int, message: str, field: str | None = None) -> bytes:
+    """Give the JSON of an error in `dialect` ("anthropic" or "openai"). `field` is the request's, if one is wrong."""
     anthropic_type, openai_type = _TYPES.get(status, _TYPES[500])
     if dialect == "anthropic":
+        message = f"{field}: {message}" if field else message
         return orjson.dumps({"type": "error", "error": {"type": anthropic_type, "message": message}})
-    return orjson.dumps({"error": {"message": message, "type": openai_type, "param": None, "code": None}})
+    return orjson.dumps({"error": {"message": message, "type": openai_type, "param": field, "code": None}})
 
 
 def error_headers(body: bytes) -> list[tuple[bytes, bytes]]:

@@ -65,8 +65,8 @@ class RawResponse(HttpResponseBase):
 class ErrorResponse(RawResponse):
     """One of LunaRoute's own errors, in the shape of `dialect`."""
 
-    def __init__(self, dialect: str, status: int, message: str) -> None:
-        body = error_body(dialect, status, message)
+    def __init__(self, dialect: str, status: int, message: str, field: str | None = None) -> None:
+        body = error_body(dialect, status, message, field)
         super().__init__(status, error_headers(body), (body,))
 
 

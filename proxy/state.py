@@ -1,41 +1,85 @@
-"""What the data plane of one process works with; the server sets it up before the first request."""
+"""What the data plane of one process works with; the server sets it up before the first request, and swaps what changes."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from proxy.headers import REQUEST_DROPPED
 from proxy.link import RecorderLink
 from proxy.upstream import Upstream
+from routing.board import Board
+from routing.codex_auth import CodexLogin
+from routing.definitions import Provider
+from routing.rewriting import Rewriter, Variables
+from routing.rewriting.notifications import Notices
+from routing.router import Router
+from routing.rules import RuleSet
 from routing.snapshot import Snapshot
+
+CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A provider ready for use: its connections, and what a server-side key does to the headers."""
+    """A provider ready for use: its connections, and what is changed of each request to it."""
 
+    provider: Provider
     upstream: Upstream
-    name: str
-    provider_type: str
-    dropped: frozenset[bytes]
-    added: bytes  # header lines
+    dropped: frozenset[bytes]  # names of headers that do not pass
+    added: bytes  # header lines that every request gets
+    rewriter: Rewriter
+    login: CodexLogin | None
+    metadata: Mapping[str, str]  # e.g. {"project": "myapp"}, where no request changes it
+    is_plain: bool  # requests pass as they are, but for `dropped` and `added`
+
+    @property
+    def name(self) -> str:
+        return self.provider.name
+
+    @property
+    def provider_type(self) -> str:
+        return self.provider.provider_type
+
+
+async def _nothing_to_do() -> None:
+    pass
 
 
 @dataclass(slots=True)
 class State:
-    """Mutable only in that the server swaps the snapshot and the link."""
+    """Mutable only in that the server swaps what has changed; a request keeps what it began with."""
 
     snapshot: Snapshot
     max_body: int  # bytes
+    board: Board
+    router: Router
+    environ: Mapping[str, str]
     link: RecorderLink | None = None  # None: recording is off
     stopping: bool = False  # streams that are cut now are cut by us
+    changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
+    refresh: Callable[[], Awaitable[None]] = _nothing_to_do
+    notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
+    has_markers: bool = False  # whether a marker could choose another provider
 
-    def target(self, provider: Any) -> Target:
-        """Give the target of a configured `provider`, made at its first use."""
+    def target(self, provider: Provider) -> Target:
+        """Give the target of `provider`, made at its first use."""
         target = self.targets.get(provider.name)
-        if target is None:
-            target = self.targets[provider.name] = _make_target(provider)
+        if target is None or target.provider is not provider:
+            if target is not None and target.provider == provider:
+                return target
+            if target is not None:
+                target.upstream.retire()
+            target = self.targets[provider.name] = make_target(provider, self.environ)
         return target
+
+    def swap(
+        self, snapshot: Snapshot, providers: Mapping[str, Provider], rules: RuleSet, are_named: bool
+    ) -> None:
+        """Serve the next request by these. `are_named`: somebody chose the providers; they are not just the default."""
+        self.snapshot, self.router = snapshot, Router(rules, providers, self.board, self.router.strategies)
+        self.has_markers = are_named and sum(provider.enabled for provider in providers.values()) > 1
+        for name in [name for name in self.targets if name not in providers]:
+            self.targets.pop(name).upstream.retire()
 
 
 # Set by `configure`; a module variable because every request reads it.
@@ -48,11 +92,12 @@ def configure(state: State) -> None:
     current = state
 
 
-def _make_target(provider: Any) -> Target:
+def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
+    """Make the target of `provider`."""
     http = provider.http_client
     upstream = Upstream(
         provider.name,
-        str(provider.base_url),
+        provider.base_url,
         read_timeout=http.timeout_secs,
         connect_timeout=http.connect_timeout_secs,
         max_idle=http.pool_max_idle_per_host,
@@ -60,13 +105,20 @@ def _make_target(provider: Any) -> Target:
         tcp_keepalive=http.tcp_keepalive_secs,
         max_retries=http.max_retries,
     )
-    dropped, added = REQUEST_DROPPED, upstream.proxy_headers
-    key = provider.api_key.get_secret_value() if provider.api_key else ""
-    if key:
+    rewriter = Rewriter(provider, environ)
+    dropped, added = REQUEST_DROPPED | rewriter.replaced, upstream.proxy_headers + (rewriter.static_headers or b"")
+    if provider.api_key:
         # A server-side key replaces whichever credential the client sent.
-        dropped = dropped | {b"authorization", b"x-api-key"}
-        if provider.provider_type == "anthropic":
-            added += b"x-api-key: " + key.encode() + b"\r\n"
-        else:
-            added += b"authorization: Bearer " + key.encode() + b"\r\n"
-    return Target(upstream, provider.name, provider.provider_type, dropped, added)
+        dropped = dropped | CREDENTIALS
+        added += credential(provider.provider_type, provider.api_key)
+    login = CodexLogin(provider.codex_auth) if provider.codex_auth else None
+    changes = rewriter.needs_request or provider.model or provider.model_map or provider.openai_api
+    metadata = rewriter.metadata(Variables(provider=provider.name)) if rewriter.static_headers is not None else {}
+    return Target(provider, upstream, dropped, added, rewriter, login, metadata, login is None and not changes)
+
+
+def credential(provider_type: str, key: str) -> bytes:
+    """Give the header line that carries `key`."""
+    if provider_type == "anthropic":
+        return b"x-api-key: " + key.encode() + b"\r\n"
+    return b"authorization: Bearer " + key.encode() + b"\r\n"

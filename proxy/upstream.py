@@ -38,6 +38,7 @@ class Upstream:
         self._open: set[Connection] = set()
         self._ssl: ssl.SSLContext | None = None
         self._reaper: asyncio.TimerHandle | None = None
+        self._retired = False
         self._proxy, self._proxy_problem = None, ""
         try:
             self._proxy = _proxy_for(url.scheme, self.host, self.port)
@@ -73,12 +74,13 @@ class Upstream:
             return connection
         return None
 
-    async def connect(self) -> Connection:
-        """Open a connection. Raises UpstreamError after `max_retries` further tries."""
+    async def connect(self, retries: int | None = None) -> Connection:
+        """Open a connection. Raises UpstreamError after `retries` further tries (None: `max_retries`)."""
+        retries = self.max_retries if retries is None else retries
         if self._proxy_problem:
             raise UpstreamError("upstream_connect", f"could not be reached: {self._proxy_problem}")
         pause = RETRY_PAUSE
-        for attempt in range(self.max_retries + 1):
+        for attempt in range(retries + 1):
             try:
                 async with asyncio.timeout(self._connect_timeout):
                     return await self._connect()
@@ -91,7 +93,7 @@ class Upstream:
             except UnicodeError:
                 raise UpstreamError("upstream_connect", "could not be reached: its name is no host name") from None
             except OSError as error:
-                if attempt == self.max_retries:
+                if attempt == retries:
                     raise UpstreamError("upstream_connect", f"could not be reached: {_why(error)}") from None
             await asyncio.sleep(pause)
             pause *= 2
@@ -164,7 +166,7 @@ class Upstream:
         return self._ssl
 
     def _back(self, connection: Connection) -> None:
-        if len(self._idle) < self._max_idle:
+        if len(self._idle) < self._max_idle and not self._retired:
             connection.idle_since = connection.loop.time()
             self._idle.append(connection)
             if self._reaper is None:
@@ -187,6 +189,12 @@ class Upstream:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+
+    def retire(self) -> None:
+        """Take no connection back: the provider is asked in another way from now on. What is under way goes on."""
+        self._retired = True
+        while self._idle:
+            self._idle.pop().transport.close()
 
     def close(self) -> None:
         """Cut all connections."""

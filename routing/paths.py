@@ -36,3 +36,30 @@ def dialect_of_path(path: bytes, has_anthropic_version: bool) -> str | None:
 def is_shared(path: bytes) -> bool:
     """Tell whether both vendors have `path` (such as /v1/models), so that the configured dialect decides."""
     return not _under(path, ANTHROPIC_PREFIXES) and not _under(path, OPENAI_ONLY_PREFIXES)
+
+
+# What a request is for, where both vendors have something of the kind.
+MESSAGES, COUNT_TOKENS, CHAT, RESPONSES, MODELS = "messages", "count_tokens", "chat", "responses", "models"
+_POSTS = {
+    b"/v1/messages": MESSAGES,
+    b"/v1/messages/count_tokens": COUNT_TOKENS,
+    b"/v1/chat/completions": CHAT,
+    b"/v1/responses": RESPONSES,
+    b"/responses": RESPONSES,
+}
+# The dialect of the body that is sent there.
+BODY_DIALECTS = {
+    MESSAGES: "anthropic",
+    COUNT_TOKENS: "anthropic",
+    CHAT: "openai-chat",
+    RESPONSES: "openai-responses",
+}
+
+
+def endpoint_of(method: str, path: bytes) -> str:
+    """Name what a request is for, or "" where only its own vendor has it."""
+    if method == "POST":
+        return _POSTS.get(path, "")
+    if method == "GET" and (path in (b"/v1/models", b"/models") or path.startswith((b"/v1/models/", b"/models/"))):
+        return MODELS
+    return ""

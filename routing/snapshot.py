@@ -1,9 +1,10 @@
-"""Where a request goes: providers as an immutable snapshot in memory, so that no request asks the database."""
+"""Where a request goes by its path alone: providers as an immutable snapshot in memory, so that no request asks the database."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from routing.paths import dialect_of_path, is_shared
+from routing.definitions import Provider
+from routing.paths import dialect_of_path, endpoint_of, is_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class Route:
     """The provider chosen for a request, and the dialect that the client speaks."""
 
     listener: str  # "anthropic" or "openai"
-    provider: Any  # a provider of the configuration: .name, .provider_type, .base_url, .api_key, .http_client
+    provider: Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,15 @@ class Snapshot:
     """The enabled providers by dialect, and what to do with the rest."""
 
     api_dialect: str
-    by_type: dict[str, Any]
+    by_type: Mapping[str, Provider]
     bypass_enabled: bool
-    bypass_provider: Any | None
+    bypass_provider: Provider | None
 
-    def choose(self, path: bytes, has_anthropic_version: bool) -> Route | Refusal:
-        """Choose the provider for a raw `path` (without its query)."""
+    def choose(self, method: str, path: bytes, has_anthropic_version: bool) -> Route | Refusal:
+        """Choose the provider for a raw `path` (without its query).
+
+        Where no provider speaks the client's dialect, one of the other serves what can be translated.
+        """
         dialect = dialect_of_path(path, has_anthropic_version)
         wanted = self.api_dialect
         if dialect is None:
@@ -44,6 +48,8 @@ class Snapshot:
                 return Refusal(dialect, 404, message)
             dialect = wanted
         provider = self.by_type.get(dialect)
+        if provider is None and self.by_type and endpoint_of(method, path):
+            provider = next(iter(self.by_type.values()))
         if provider is None:
             message = f"LunaRoute has no enabled provider of type {dialect} for {_text(path)}; add one under providers."
             return Refusal(dialect, 404, message)
@@ -59,14 +65,16 @@ class Snapshot:
         return Route(provider.provider_type, provider)
 
 
-def snapshot_of(config: Any) -> Snapshot:
-    """Make the snapshot of a configuration. The first enabled provider of a type serves its dialect."""
-    by_type: dict[str, Any] = {}
-    for provider in config.providers.values():
+def snapshot_of(
+    providers: Mapping[str, Provider], api_dialect: str, bypass_enabled: bool, bypass_provider: str | None
+) -> Snapshot:
+    """Make the snapshot of `providers`. The first enabled provider of a type serves its dialect."""
+    by_type: dict[str, Provider] = {}
+    for provider in providers.values():
         if provider.enabled:
             by_type.setdefault(provider.provider_type, provider)
-    named = config.providers.get(config.bypass.provider) if config.bypass.provider else None
-    return Snapshot(config.api_dialect, by_type, config.bypass.enabled, named)
+    named = providers.get(bypass_provider) if bypass_provider else None
+    return Snapshot(api_dialect, by_type, bypass_enabled, named)
 
 
 def _text(path: bytes) -> str:

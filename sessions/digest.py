@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from proxy.capture import BEGIN, END, REQUEST_BODY, REQUEST_END, RESPONSE_BODY, RESPONSE_HEAD, Begin, End, ResponseHead
-from sessions.decoding import Decoder, Overflow, is_known
+from proxy.decoding import Decoder, Overflow, is_known
 from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts
 from sessions.dialects.websocket import SocketEnd, SocketMessage, SocketRequest, WebSocketSplitter

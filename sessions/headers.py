@@ -3,8 +3,11 @@
 import re
 from urllib.parse import unquote
 
+from routing.headers import header
+
 CREDENTIALS = frozenset(("authorization", "x-api-key", "api-key", "cookie", "set-cookie", "proxy-authorization"))
 _SECRET_NAME = re.compile(r"(?:^|[_\-.])(?:key|apikey|token|secret|password|signature|sig|auth|code)$", re.IGNORECASE)
+
 
 Pairs = list[tuple[str, str]]
 
@@ -27,11 +30,6 @@ def masked_query(query: str) -> str:
         name, equals, _ = pair.partition("=")
         pairs.append(f"{name}=***" if equals and names_a_secret(unquote(name)) else pair)
     return "&".join(pairs)
-
-
-def header(headers: Pairs, name: str) -> str:
-    """Give the value of the first header called `name` (lower case), or an empty text."""
-    return next((value for key, value in headers if key.lower() == name), "")
 
 
 def metadata_of(headers: Pairs) -> dict[str, object]:

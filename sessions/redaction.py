@@ -15,10 +15,10 @@ from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
 from proxy.capture import Begin
-from sessions.decoding import Decoder, Overflow, is_known
+from proxy.decoding import Decoder, Overflow, is_known
+from routing.headers import header
 from sessions.dialects import response_parser
 from sessions.digest import Live
-from sessions.headers import header
 from sessions.split import Parts, join
 
 # Decoded bytes of a request that came with a content coding.

@@ -14,7 +14,7 @@ from sessions.browser.threads import Thread
 from sessions.dialects.facts import Block
 from sessions.dialects.messages import blocks_of_answer, parse_message
 from sessions.dialects.parsing import dumps, items, loads, mapping
-from sessions.dialects.people import words
+from routing.people import words
 from sessions.models import Exchange, Session, ToolCall
 
 # Characters shown of a text before the rest is folded, and of the rest before it is left to the raw view.

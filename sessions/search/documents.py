@@ -7,7 +7,7 @@ from typing import Any
 from sessions.dialects.facts import Block, Message
 from sessions.dialects.messages import blocks_of_answer, parse_message
 from sessions.dialects.parsing import loads
-from sessions.dialects.people import words
+from routing.people import words
 
 
 class Kind(IntEnum):

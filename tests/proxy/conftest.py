@@ -1,12 +1,13 @@
-"""A provider over TLS, with a certificate authority of its own."""
+"""Providers: one over TLS, with a certificate authority of its own, and several that rules choose among."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
+from tests.support.server import RunningServer
 from tests.support.upstream import FakeUpstream
 
 
@@ -42,3 +43,39 @@ def tls_provider(tls_of_session: FakeUpstream) -> FakeUpstream:
     """A provider over TLS that `authority` vouches for."""
     tls_of_session.reset()
     return tls_of_session
+
+
+@pytest.fixture(scope="session")
+def two_providers() -> Iterator[tuple[FakeUpstream, FakeUpstream]]:
+    first, second = FakeUpstream().start(), FakeUpstream().start()
+    yield first, second
+    first.stop()
+    second.stop()
+
+
+@pytest.fixture
+def first(two_providers: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
+    """The provider that the rules of `routed` ask first."""
+    two_providers[0].reset()
+    yield two_providers[0]
+    assert not two_providers[0].errors, "a script of the test itself failed"
+
+
+@pytest.fixture
+def second(two_providers: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
+    """The provider that the rules of `routed` ask next."""
+    two_providers[1].reset()
+    yield two_providers[1]
+    assert not two_providers[1].errors, "a script of the test itself failed"
+
+
+@pytest.fixture
+def routed(start, first: FakeUpstream, second: FakeUpstream, tmp_path: Path) -> Callable[..., RunningServer]:
+    """Start a server by a configuration in YAML, in which FIRST and SECOND stand for the providers' addresses."""
+
+    def begin(config: str, **environ: str) -> RunningServer:
+        path = tmp_path / "routed.yaml"
+        path.write_text(config.replace("FIRST", first.url).replace("SECOND", second.url))
+        return start("--config", str(path), **environ)
+
+    return begin

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from sessions.headers import header
+from routing.headers import Pairs, header
 
 _VALID = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
 _HEADERS = ("x-claude-code-session-id", "session_id", "session-id", "x-session-id", "x-opencode-session")
@@ -24,7 +24,7 @@ def valid_session_id(value: object) -> bool:
     return isinstance(value, str) and _VALID.match(value) is not None
 
 
-def session_id_of(headers: list[tuple[str, str]], body: bytes) -> str | None:
+def session_id_of(headers: Pairs, body: bytes) -> str | None:
     """Find the session that a request names, or None. `body` may be anything."""
     try:
         fields = _body.decode(body) if body else _Body()

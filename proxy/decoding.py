@@ -1,4 +1,4 @@
-"""Content codings undone for the record, piece by piece and never beyond a limit (a gigabyte of zeros packs well)."""
+"""Content codings undone, piece by piece and never beyond a limit (a gigabyte of zeros packs well)."""
 
 import zlib
 

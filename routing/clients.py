@@ -1,9 +1,9 @@
 """Which coding assistant sent a request."""
 
-from sessions.headers import header
+from routing.headers import Pairs, header
 
 
-def client_of(headers: list[tuple[str, str]]) -> str:
+def client_of(headers: Pairs) -> str:
     """Name the client: claude-code, codex, opencode or other."""
     agent = header(headers, "user-agent").lower()
     if "opencode" in agent or header(headers, "x-opencode-session"):

@@ -1,0 +1,180 @@
+"""One request on its way: where it goes, when what happened, and its capture."""
+
+import asyncio
+import gc
+from collections.abc import Mapping
+from time import perf_counter, time_ns
+from uuid import uuid4
+
+from proxy import state
+from proxy.capture import Begin, ResponseHead, Routing
+from proxy.connection import Connection
+from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
+from proxy.headers import end_to_end, for_record
+
+# Seconds until the memory of failed exchanges is collected.
+TIDY_AFTER = 0.25
+
+
+class Exchange:
+    """A request, the provider that it goes to, and what is known of its answer so far."""
+
+    def __init__(self, request: ProxyRequest, listener: str, target: state.Target) -> None:
+        self.scope, self.target, self.listener = request.scope, target, listener
+        self.started = perf_counter()
+        self.sent = self.first_in = self.chunk_in = self.first_out = 0.0
+        self.lost = 0.0  # seconds that providers took which were asked in vain
+        self.request_bytes = self.response_bytes = self.chunks = 0
+        self.attempts = 0
+        self.body: list[bytes] | None = []  # what was read, until the provider has answered; None: too much to keep
+        self.body_complete = False
+        self.pump: asyncio.Task | None = None
+        self.connection: Connection | None = None
+        self.capture = None
+        self.request_id = str(uuid4())
+        self.routing: Routing | None = None
+        self.has_unknown_marker = False
+        self._has_begun = False
+        self._started_us = time_ns() // 1000
+
+    def begin(self, metadata: Mapping[str, str]) -> None:
+        """Begin the capture. Once is enough."""
+        link = state.current.link
+        if link is None or self._has_begun:
+            return
+        self._has_begun = True
+        scope = self.scope
+        self.capture = link.begin(
+            Begin(
+                request_id=self.request_id,
+                method=scope["method"],
+                path=scope["raw_path"].decode("latin-1"),
+                query=scope["query_string"].decode("latin-1"),
+                headers=for_record(scope["headers"]),
+                listener=self.listener,
+                provider=self.target.name,
+                provider_type=self.listener,
+                client_ip=scope["client"][0] if scope["client"] else "",
+                started_us=self._started_us,
+                upgrade=scope.get("upgrade", False),
+                metadata=dict(metadata),
+            )
+        )
+        if self.capture is not None:
+            for data in self.body or ():
+                self.capture.request_body(data)
+            if self.body_complete:
+                self.capture.request_end()
+
+    def head(self, chunked: bool) -> bytes:
+        """Give the request's head for the provider."""
+        scope, target = self.scope, self.target
+        raw = scope.get("raw_target") or scope["raw_path"] + (
+            b"?" + scope["query_string"] if scope["query_string"] else b""
+        )
+        lines = [
+            b"%b %b HTTP/1.1\r\nHost: %b\r\n"
+            % (scope["method"].encode(), target.upstream.target(raw), target.upstream.authority)
+        ]
+        lines += [b"%b: %b\r\n" % header for header in end_to_end(scope["headers"], target.dropped)]
+        if target.added:
+            lines.append(target.added)
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if scope.get("upgrade"):
+            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def request_complete(self) -> None:
+        """Note that the request's body has come in full."""
+        self.body_complete = True
+        if self.capture is not None:
+            self.capture.request_end()
+
+    def abandon(self, error: str, message: str) -> None:
+        """Cut the connection to the provider, at once, and record why."""
+        if self.pump is not None:
+            self.pump.cancel()
+        if self.connection is not None:
+            self.connection.abort()
+        self.finish(error, message)
+        _tidy_soon()
+
+    def leave(self, when: str) -> None:
+        """End because nobody waits for the answer any more."""
+        if state.current.stopping:
+            self.abandon("shutdown", f"LunaRoute was stopped {when}")
+        elif "malformed" in self.scope:
+            self.abandon("bad_request", self.scope["malformed"])
+        else:
+            self.abandon("client_disconnected", f"the client went away {when}")
+
+    def finish(self, error: str | None = None, message: str | None = None) -> None:
+        """Close the capture with the clock readings (milliseconds)."""
+        self.begin(self.target.metadata)  # where it ends before anybody was asked
+        if self.capture is None:
+            return
+        now = perf_counter()
+        before = (self.sent or now) - self.started - self.lost
+        self.capture.end(
+            completed_us=time_ns() // 1000,
+            duration_ms=(now - self.started) * 1e3,
+            overhead_before_ms=before * 1e3,
+            overhead_after_ms=max(self.first_out - self.chunk_in, 0.0) * 1e3 if self.first_out else 0.0,
+            provider_latency_ms=(now - self.sent) * 1e3 if self.sent else None,
+            first_byte_ms=(self.first_in - self.sent) * 1e3 if self.sent and self.first_in else None,
+            request_bytes=self.request_bytes,
+            response_bytes=self.response_bytes,
+            chunk_count=self.chunks,
+            attempts=self.attempts,
+            error=error,
+            error_message=message,
+            routing=self.routing,
+        )
+
+    def answer(self, response: RawResponse, error: str, message: str) -> RawResponse:
+        """Answer in the provider's place with a whole `response`; `error` and `message` are for the record."""
+        self._keep(response)
+        self.abandon(error, message)
+        return response
+
+    def complete(self, response: RawResponse) -> RawResponse:
+        """Answer with a whole `response` that was made of the provider's."""
+        self._keep(response)
+        self.finish()
+        return response
+
+    def _keep(self, response: RawResponse) -> None:
+        body = response.chunks[0]
+        self.begin(self.target.metadata)
+        if self.capture is not None:
+            self.capture.request_end()
+            self.capture.response_head(ResponseHead(response.status_code, for_record(response.raw_headers)))
+            self.capture.response_body(body)
+        self.response_bytes = len(body)
+        self.chunks = 1
+
+    def refuse(self, status: int, message: str, error: str, error_message: str) -> RawResponse:
+        """Answer in the provider's place with an error that says `message`; the rest is for the record."""
+        return self.answer(ErrorResponse(self.listener, status, message), error, error_message)
+
+
+_tidying: asyncio.TimerHandle | None = None
+
+
+def _tidy_soon() -> None:
+    """Collect garbage in a moment.
+
+    The exceptions, frames and futures of an exchange that failed hold each other, and its bodies with them: a few
+    objects, so the collector sees no need for a long time, but hundreds of kilobytes.
+    """
+    global _tidying
+    if _tidying is None:
+        _tidying = asyncio.get_running_loop().call_later(TIDY_AFTER, _tidy)
+
+
+def _tidy() -> None:
+    global _tidying
+    _tidying = None
+    gc.collect()

@@ -1,0 +1,171 @@
+"""An answer comes back: chunk by chunk as it came, or, where the provider speaks another dialect, translated."""
+
+import asyncio
+from time import perf_counter
+
+from proxy import state
+from proxy.capture import ResponseHead
+from proxy.connection import Response
+from proxy.decoding import Decoder, Overflow
+from proxy.errors import UpstreamError
+from proxy.exchange import Exchange
+from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
+from proxy.headers import end_to_end, for_record
+from routing.translation.answers import StreamTranslator
+
+# Decoded bytes of one answer that are translated.
+MAX_ANSWER = 256 << 20
+
+
+class Relay:
+    """The answer's chunks as they come. `close` must be called when the answer is out or nobody wants it any more."""
+
+    __slots__ = ("_capture", "_exchange", "_response")
+
+    def __init__(self, exchange: Exchange, response: Response) -> None:
+        self._exchange, self._response, self._capture = exchange, response, exchange.capture
+
+    def __aiter__(self) -> "Relay":
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if exchange.chunks and not exchange.first_out:
+            exchange.first_out = perf_counter()
+        try:
+            chunk = await self._response.__anext__()
+        except UpstreamError as failure:
+            broken(exchange, failure)
+            raise UpstreamBroken from None
+        if not exchange.chunks:
+            exchange.chunk_in = perf_counter()
+        exchange.chunks += 1
+        exchange.response_bytes += len(chunk)
+        if self._capture is not None:
+            self._capture.response_body(chunk)
+        return chunk
+
+    def close(self) -> None:
+        exchange = self._exchange
+        pump = exchange.pump
+        if pump is not None and not pump.done():
+            pump.cancel()  # the provider has answered without reading the rest
+            exchange.connection.abort()
+        if self._response.complete or self._response.upgraded:
+            if self._response.upgraded:
+                exchange.connection.abort()
+            exchange.finish()
+        else:
+            exchange.leave("before the answer was complete")
+
+
+class TranslatedRelay(Relay):
+    """A stream of events in the client's dialect. Where the provider's breaks off, so does this one, after an error event."""
+
+    __slots__ = ("_decoder", "_failure", "_is_over", "_translator")
+
+    def __init__(self, exchange: Exchange, response: Response, translator: StreamTranslator, coding: str) -> None:
+        super().__init__(exchange, response)
+        self._translator = translator
+        self._decoder = Decoder(coding, MAX_ANSWER) if coding else None
+        self._failure: UpstreamError | None = None
+        self._is_over = False
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if exchange.chunks and not exchange.first_out:
+            exchange.first_out = perf_counter()
+        out = b""
+        while not out:
+            if self._failure is not None:
+                broken(exchange, self._failure)
+                raise UpstreamBroken
+            if self._is_over:
+                raise StopAsyncIteration
+            out = await self._next()
+        exchange.chunks += 1
+        exchange.response_bytes += len(out)
+        if self._capture is not None:
+            self._capture.response_body(out)
+        return out
+
+    async def _next(self) -> bytes:
+        try:
+            chunk = await self._response.__anext__()
+            if not self._exchange.chunks:
+                self._exchange.chunk_in = perf_counter()
+            if self._decoder is not None:
+                chunk = self._decoder.feed(chunk)
+            return self._translator.feed(chunk)
+        except StopAsyncIteration:
+            self._is_over = True
+            return self._translator.close(broken=False)
+        except UpstreamError as failure:
+            self._failure = failure
+        except (ValueError, Overflow) as error:
+            self._failure = UpstreamError("upstream_broken", f"sent a stream that does not decode ({error})", sent=True)
+        return self._translator.close(broken=True)
+
+
+def broken(exchange: Exchange, failure: UpstreamError) -> None:
+    """Record that the provider broke off in the middle of its answer."""
+    state.current.board.note(exchange.target.name, ok=False)
+    exchange.abandon(failure.kind, f"{exchange.target.name} {failure}")
+
+
+def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more: tuple[bytes, bytes]) -> RawResponse:
+    """Give the provider's answer as it comes, with `more` headers."""
+    if exchange.capture is not None:
+        exchange.capture.response_head(ResponseHead(response.status, for_record(response.headers)))
+    passed = [*end_to_end(response.headers), *more]
+    if response.upgraded:
+        passed += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        exchange.pump = asyncio.ensure_future(upload(exchange, request))
+    return RawResponse(response.status, passed, Relay(exchange, response), response.reason)
+
+
+def refused(exchange: Exchange, error: UpstreamError) -> RawResponse:
+    """Say that the provider could not be asked, or did not answer."""
+    name, authority = exchange.target.name, exchange.target.upstream.authority.decode()
+    message = f"LunaRoute: provider {name} ({authority}) {error}."
+    return exchange.refuse(error.status, message, error.kind, f"{name} {error}")
+
+
+async def upload(exchange: Exchange, request: ProxyRequest) -> None:
+    """Carry what the client sends on an upgraded connection, until it leaves."""
+    connection, capture = exchange.connection, exchange.capture
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect" or connection.closed:
+            connection.abort()
+            return
+        data = message["body"]
+        exchange.request_bytes += len(data)
+        if capture is not None:
+            capture.request_body(data)
+        connection.write([data])
+        await connection.drain()
+
+
+async def read_answer(response: Response, coding: str, limit: int) -> bytes:
+    """Give the whole answer, decoded. Raises UpstreamError, also for what is longer than `limit` bytes."""
+    decoder = Decoder(coding, limit) if coding else None
+    parts, size = [], 0
+    try:
+        async for chunk in response:
+            data = decoder.feed(chunk) if decoder is not None else chunk
+            size += len(data)
+            if size > limit:
+                raise Overflow
+            parts.append(data)
+    except Overflow:
+        raise UpstreamError("upstream_broken", f"sent an answer of more than {limit} bytes", sent=True) from None
+    except ValueError as error:
+        raise UpstreamError("upstream_broken", f"sent an answer that does not decode ({error})", sent=True) from None
+    return b"".join(parts)
+
+
+def discard(response: Response, connection) -> None:
+    """Let go of an answer that nobody gets."""
+    if not response.complete:
+        connection.abort()

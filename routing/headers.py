@@ -1,0 +1,10 @@
+"""Headers as text: pairs in order, as they came."""
+
+from collections.abc import Iterable
+
+Pairs = Iterable[tuple[str, str]]
+
+
+def header(headers: Pairs, name: str) -> str:
+    """Give the value of the first header called `name` (lower case), or an empty text."""
+    return next((value for key, value in headers if key.lower() == name), "")

@@ -1,0 +1,2 @@
+def estimate_tokens(a, b):
+    return 1

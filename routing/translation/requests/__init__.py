@@ -1,0 +1,2 @@
+def translate_request(client, provider, body, model):
+    raise NotImplementedError
