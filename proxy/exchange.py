@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Mapping
+from functools import cached_property
 from time import perf_counter, time_ns
 from uuid import uuid4
 
@@ -31,11 +32,15 @@ class Exchange:
         self.pump: asyncio.Task | None = None
         self.connection: Connection | None = None
         self.capture = None
-        self.request_id = str(uuid4())
         self.routing: Routing | None = None
         self.has_unknown_marker = False
         self._has_begun = False
         self._started_us = time_ns() // 1000
+
+    @cached_property
+    def request_id(self) -> str:
+        """The exchange's own id."""
+        return str(uuid4())
 
     def begin(self, metadata: Mapping[str, str]) -> None:
         """Begin the capture. Once is enough."""

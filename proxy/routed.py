@@ -15,7 +15,7 @@ from proxy.decoding import is_known
 from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ProxyRequest, RawResponse
-from proxy.headers import first, for_record
+from proxy.headers import Headers, first, for_record
 from proxy.outgoing import CannotServe, Incoming, Outgoing, prepare
 from proxy.relay import TranslatedRelay, discard, read_answer, refused, relayed
 from proxy.sending import MAX_KEPT, read_whole, send
@@ -26,8 +26,11 @@ from routing.clients import client_of
 from routing.definitions import Provider, RequestFacts
 from routing.families import api_for
 from routing.paths import BODY_DIALECTS, COUNT_TOKENS, MODELS, endpoint_of
+from routing.rewriting import peek_model
+from routing.rewriting.markers import MARK
 from routing.rewriting.notifications import with_notification
 from routing.router import Decision
+from routing.rules import RuleSet
 from routing.translation.answers import StreamTranslator, WrongDialect, translate_answer
 from routing.translation.context import Context
 from routing.translation.counting import estimate_tokens
@@ -61,9 +64,10 @@ async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | No
         return _upgrade(exchange, request) if acts else None
     if not acts and (length is None or int(length) > MAX_KEPT or first(headers, b"expect") is not None):
         return None  # a marker is no reason to hold that
-    is_json = b"json" in (first(headers, b"content-type") or b"")
-    if has_body and (endpoint in BODY_DIALECTS or (rules.needs_model and is_json)):
+    if has_body and (endpoint in BODY_DIALECTS or (rules.needs_model and _is_json(headers))):
         await read_whole(exchange, request)
+    if target.is_plain and not is_foreign and _passes(exchange, rules):
+        return None
     incoming = Incoming(exchange, endpoint, current.max_body)
     decision = _decide(incoming, exchange)
     if decision is None:
@@ -74,6 +78,27 @@ async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | No
         await read_whole(exchange, request)
         incoming = Incoming(exchange, endpoint, current.max_body)
     return Call(exchange, request, incoming, decision)
+
+
+def _is_json(headers: Headers) -> bool:
+    return b"json" in (first(headers, b"content-type") or b"")
+
+
+def _passes(exchange: Exchange, rules: RuleSet) -> bool:
+    """Tell of most requests, quickly, that nothing acts on them: no marker, and no rule that fits."""
+    pieces = exchange.body
+    if len(pieces) > 1:
+        pieces[:] = [b"".join(pieces)]
+    body = pieces[0] if pieces else b""
+    if MARK in body or rules.needs_headers or rules.needs_client:
+        return False
+    if not rules:
+        return True
+    scope = exchange.scope
+    if rules.needs_model and body and first(scope["headers"], b"content-encoding") is not None:
+        return False
+    model = peek_model(body) if rules.needs_model and body else ""
+    return rules.match(RequestFacts(model, scope["raw_path"].decode("latin-1"), (), "", exchange.listener)) is None
 
 
 def _decide(incoming: Incoming, exchange: Exchange) -> Decision | None:

@@ -23,6 +23,8 @@ class Target:
     """A provider ready for use: its connections, and what is changed of each request to it."""
 
     provider: Provider
+    name: str
+    provider_type: str
     upstream: Upstream
     dropped: frozenset[bytes]  # names of headers that do not pass
     added: bytes  # header lines that every request gets
@@ -30,14 +32,6 @@ class Target:
     login: CodexLogin | None
     metadata: Mapping[str, str]  # e.g. {"project": "myapp"}, where no request changes it
     is_plain: bool  # requests pass as they are, but for `dropped` and `added`
-
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
-    @property
-    def provider_type(self) -> str:
-        return self.provider.provider_type
 
 
 async def _nothing_to_do() -> None:
@@ -60,6 +54,7 @@ class State:
     notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
     has_markers: bool = False  # whether a marker could choose another provider
+    may_act: bool = False  # whether a rule or a marker could act on a request
 
     def target(self, provider: Provider) -> Target:
         """Give the target of `provider`, made at its first use."""
@@ -72,12 +67,11 @@ class State:
             target = self.targets[provider.name] = make_target(provider, self.environ)
         return target
 
-    def swap(
-        self, snapshot: Snapshot, providers: Mapping[str, Provider], rules: RuleSet, are_named: bool
-    ) -> None:
+    def swap(self, snapshot: Snapshot, providers: Mapping[str, Provider], rules: RuleSet, are_named: bool) -> None:
         """Serve the next request by these. `are_named`: somebody chose the providers; they are not just the default."""
         self.snapshot, self.router = snapshot, Router(rules, providers, self.board, self.router.strategies)
         self.has_markers = are_named and sum(provider.enabled for provider in providers.values()) > 1
+        self.may_act = bool(rules) or self.has_markers
         for name in [name for name in self.targets if name not in providers]:
             self.targets.pop(name).upstream.retire()
 
@@ -114,7 +108,18 @@ def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
     login = CodexLogin(provider.codex_auth) if provider.codex_auth else None
     changes = rewriter.needs_request or provider.model or provider.model_map or provider.openai_api
     metadata = rewriter.metadata(Variables(provider=provider.name)) if rewriter.static_headers is not None else {}
-    return Target(provider, upstream, dropped, added, rewriter, login, metadata, login is None and not changes)
+    return Target(
+        provider,
+        provider.name,
+        provider.provider_type,
+        upstream,
+        dropped,
+        added,
+        rewriter,
+        login,
+        metadata,
+        login is None and not changes,
+    )
 
 
 def credential(provider_type: str, key: str) -> bytes:

@@ -29,14 +29,16 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     if type(route) is Refusal:
         return ErrorResponse(route.listener, route.status, route.message)
     length = first(headers, b"content-length")
-    exchange = Exchange(request, route.listener, current.target(route.provider))
+    target = current.target(route.provider)
+    exchange = Exchange(request, route.listener, target)
     try:
         if length is not None and int(length) > current.max_body:
             raise TooLarge
-        call = await routed.consider(exchange, request, length)
-        if call is not None:
-            return await call.answer()
-        exchange.begin(exchange.target.metadata)
+        if current.may_act or not target.is_plain or target.provider_type != route.listener:
+            call = await routed.consider(exchange, request, length)
+            if call is not None:
+                return await call.answer()
+        exchange.begin(target.metadata)
         response = await ask(exchange, request, length)
     except TooLarge:
         message = (
@@ -53,5 +55,5 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     except Exception as error:
         exchange.abandon("internal", f"LunaRoute failed: {type(error).__name__}")
         raise
-    current.board.note(exchange.target.name, ok=response.status < 500)
+    current.board.note(target.name, ok=response.status < 500)
     return relayed(exchange, request, response)

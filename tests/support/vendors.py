@@ -1,7 +1,7 @@
 """What both vendors' APIs answer, deterministically: JSON and event streams, byte for byte as documented.
 
 Asked with tools and told "use the tool NAME" (or "use the tool NAME with {JSON}"), it calls that tool, and answers in
-text once the result is there.
+text once the result is there. Told so of several "in parallel", it calls them all at once.
 """
 
 import json
@@ -58,14 +58,19 @@ def openai_error(kind: str, message: str, code: str | None = None) -> dict:
 _USE = re.compile(r"use the tool (\w+)(?: with (\{.*?\}))?", re.DOTALL)
 
 
-def decide(text: str, tools: list[str], has_result: bool) -> tuple[str, str, dict]:
-    """Give (text, tool, arguments): a tool's name is empty where it only speaks."""
+def decide(text: str, tools: list[str], has_result: bool) -> tuple[str, list[tuple[str, dict]]]:
+    """Give (text, calls of tools with their arguments): no calls where it only speaks."""
     # OpenCode quotes a prompt that holds quotes.
-    found = _USE.findall(text.replace('\\"', '"'))
-    for name, arguments in found:
-        if name in tools and not has_result:
-            return "I will use a tool.", name, json.loads(arguments) if arguments else {}
-    return "Done." if has_result else f"You said: {text[-60:]}", "", {}
+    found = [] if has_result else _USE.findall(text.replace('\\"', '"'))
+    calls = [(name, json.loads(arguments) if arguments else {}) for name, arguments in found if name in tools]
+    if calls:
+        return "I will use a tool.", calls if "in parallel" in text else calls[:1]
+    return "Done." if has_result else f"You said: {text[-60:]}", []
+
+
+def call_ids(prefix: str, number: int, called: list) -> list[tuple[str, tuple[str, dict]]]:
+    """Give each call of the answer `number` with an id."""
+    return [(f"{prefix}_{number:06}" + (f"_{at}" if at else ""), call) for at, call in enumerate(called)]
 
 
 def sse(name: str, value: dict) -> bytes:
@@ -83,20 +88,20 @@ async def anthropic(exchange: "Exchange", body: dict) -> None:
     blocks = [{"type": "text", "text": last}] if isinstance(last, str) else last
     has_result = any(b.get("type") == "tool_result" for b in blocks)
     text = "\n".join(b["text"] for b in blocks if b.get("type") == "text")
-    said, tool, arguments = decide(text, [t.get("name") for t in body.get("tools", [])], has_result)
+    said, called = decide(text, [t.get("name") for t in body.get("tools", [])], has_result)
     number = len(exchange.upstream.requests)
     content: list[dict] = []
     if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
         content.append({"type": "thinking", "thinking": "Let me think about it.", "signature": "c2lnbmF0dXJl"})
     content.append({"type": "text", "text": said})
-    if tool:
-        content.append({"type": "tool_use", "id": f"toolu_{number:06}", "name": tool, "input": arguments})
+    for id, (tool, arguments) in call_ids("toolu", number, called):
+        content.append({"type": "tool_use", "id": id, "name": tool, "input": arguments})
     usage = {
         "input_tokens": 150, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 1000,
         "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10}, "output_tokens": 42,
         "service_tier": "standard",
     }  # fmt: skip
-    stop = "tool_use" if tool else "end_turn"
+    stop = "tool_use" if called else "end_turn"
     message = {
         "id": f"msg_{number:06}", "type": "message", "role": "assistant", "model": body.get("model"),
         "content": content, "stop_reason": stop, "stop_sequence": None, "usage": usage,
@@ -116,7 +121,9 @@ async def anthropic(exchange: "Exchange", body: dict) -> None:
             )
         )
         if kind == "tool_use":
-            deltas = [{"type": "input_json_delta", "partial_json": p} for p in ["", *pieces(json.dumps(arguments))]]
+            deltas = [
+                {"type": "input_json_delta", "partial_json": p} for p in ["", *pieces(json.dumps(block["input"]))]
+            ]
         elif kind == "thinking":
             deltas = [{"type": "thinking_delta", "thinking": p} for p in pieces(block["thinking"])]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
@@ -143,7 +150,7 @@ async def chat(exchange: "Exchange", body: dict) -> None:
     content = last.get("content") or ""
     text = content if isinstance(content, str) else "\n".join(p.get("text", "") for p in content)
     tools = [t["function"]["name"] for t in body.get("tools", []) if "function" in t]
-    said, tool, arguments = decide(text, tools, last.get("role") == "tool")
+    said, called = decide(text, tools, last.get("role") == "tool")
     number = len(exchange.upstream.requests)
     usage = {
         "prompt_tokens": 1150, "completion_tokens": 57, "total_tokens": 1207,
@@ -151,27 +158,22 @@ async def chat(exchange: "Exchange", body: dict) -> None:
         "completion_tokens_details": {"reasoning_tokens": 15, "audio_tokens": 0},
     }  # fmt: skip
     head = {"id": f"chatcmpl-{number:06}", "created": 1760000000, "model": body.get("model")}
-    calls = []
-    if tool:
-        calls = [
-            {
-                "id": f"call_{number:06}",
-                "type": "function",
-                "function": {"name": tool, "arguments": json.dumps(arguments)},
-            }
-        ]
-    stop = "tool_calls" if tool else "stop"
+    calls = [
+        {"id": id, "type": "function", "function": {"name": tool, "arguments": json.dumps(arguments)}}
+        for id, (tool, arguments) in call_ids("call", number, called)
+    ]
+    stop = "tool_calls" if calls else "stop"
     if not body.get("stream"):
         message = {"role": "assistant", "content": said, "refusal": None, **({"tool_calls": calls} if calls else {})}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": stop}
         await exchange.json({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
         return
     deltas: list[dict] = [{"role": "assistant", "content": ""}, *({"content": p} for p in pieces(said))]
-    for call in calls:
-        function = {"name": tool, "arguments": ""}
-        deltas.append({"tool_calls": [{"index": 0, "id": call["id"], "type": "function", "function": function}]})
+    for index, call in enumerate(calls):
+        function = {"name": call["function"]["name"], "arguments": ""}
+        deltas.append({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": function}]})
         for piece in pieces(call["function"]["arguments"]):
-            deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     await exchange.start_stream()
     chunk = {**head, "object": "chat.completion.chunk"}
     for delta in deltas:
@@ -196,7 +198,7 @@ def response_events(body: dict, number: int) -> list[dict]:
             content = entry.get("content")
             texts.append(content if isinstance(content, str) else "\n".join(p.get("text", "") for p in content))
     names = [t.get("name") or t.get("function", {}).get("name") or t.get("type") for t in body.get("tools", [])]
-    said, tool, arguments = decide(texts[-1] if texts else "", names, has_result)
+    said, called = decide(texts[-1] if texts else "", names, has_result)
     output: list[dict] = [
         {"id": f"rs_{number}", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Thinking it over."}]},
         {
@@ -204,11 +206,12 @@ def response_events(body: dict, number: int) -> list[dict]:
             "content": [{"type": "output_text", "text": said, "annotations": [], "logprobs": []}],
         },
     ]  # fmt: skip
-    if tool:
-        call_id = f"call_{number:06}"
+    if "reasoning.encrypted_content" in (body.get("include") or ()):
+        output[0]["encrypted_content"] = f"encrypted-{number}"
+    for at, (call_id, (tool, arguments)) in enumerate(call_ids("call", number, called)):
         output.append({
-            "id": f"fc_{number}", "type": "function_call", "status": "completed", "call_id": call_id, "name": tool,
-            "arguments": json.dumps(arguments),
+            "id": f"fc_{number}" + (f"_{at}" if at else ""), "type": "function_call", "status": "completed",
+            "call_id": call_id, "name": tool, "arguments": json.dumps(arguments),
         })  # fmt: skip
     usage = {
         "input_tokens": 1150, "input_tokens_details": {"cached_tokens": 1000}, "output_tokens": 57,
