@@ -35,7 +35,8 @@ def route_of(row: Exchange) -> Route | None:
 def _who(row: Exchange, routing: Routing) -> str:
     """Who answered, by which rule, and who was asked before."""
     before = "; ".join(_failure(attempt) for attempt in routing.attempts[:-1])
-    by = f"rule {routing.rule}" if routing.rule else routing.why
+    rule = f"rule {routing.rule}" if routing.rule and routing.rule not in routing.why else ""
+    by = ", ".join(filter(None, (rule, routing.why)))
     if not (before or by):
         return ""
     provider = routing.provider or row.provider

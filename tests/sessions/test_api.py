@@ -29,11 +29,6 @@ def sessions() -> list[Session]:
             session=row, request_id=f"r{number}", listener="anthropic", provider="anthropic", method="POST", path="/v1/messages",
             is_streaming=number % 2 == 0, finish_reason="end_turn", success=True, started_at=NOW, recorder="t",
         )  # fmt: skip
-        if number == 3:  # the session's latest answer came from another one again
-            Exchange.objects.create(
-                session=row, request_id="failed over", listener="anthropic", provider="backup", method="POST", path="/v1/messages",
-                success=True, started_at=NOW - timedelta(days=9), recorder="t",
-            )  # fmt: skip
         if number == 1:
             ToolCall.objects.create(
                 session=row, exchange=exchange, call_id="c", name="Read", arguments=b"", started_at=NOW, execution_ms=5
@@ -62,7 +57,6 @@ def names(query: str = "") -> list[str]:
         ("?max_input_tokens=1000&min_input_tokens=1", "s1"),
         ("?model=claude-sonnet-4&days=7", "s0 s1 s2"),
         ("?client=codex", "s1 s3"),
-        ("?provider=backup", "s3"),
         ("?provider=anthropic", "s0 s1 s2 s3 s4"),
         ("?provider=nobody", ""),
         ("?project=myapp", "s3"),

@@ -187,6 +187,8 @@ def test_a_session_is_found_by_any_of_its_providers(record):
     [
         ({"rule": "r"}, "backup answered (rule r)"),
         ({"why": "marker"}, "backup answered (marker)"),
+        ({"rule": "r", "why": "rule r, its turn"}, "backup answered (rule r, its turn)"),
+        ({"rule": "mine", "why": "by weight"}, "backup answered (rule mine, by weight)"),
         ({"model": "gpt-5"}, "asked gpt-5"),
         ({"rule": "r", "dialect": "openai-chat", "model": "m"},
          "backup answered (rule r); translated to OpenAI Chat Completions, asked m"),
@@ -222,7 +224,7 @@ def test_the_pages_show_it(record):
     row = record(BODY, GPT, routing=FAILED_OVER)
     page = Client().get("/ui/sessions/s").content.decode()
     assert "backup answered (rule claude-with-fallback) after anthropic: 429 rate_limited in 120 ms" in page
-    assert "translated to OpenAI Responses, asked gpt-5; 2 notes" in page
+    assert "translated to OpenAI Responses, asked gpt-5; 2&nbsp;notes" in page
     assert "<li>top_k left out</li>" in page
     page = Client().get(f"/ui/sessions/s/exchanges/{row.request_id}").content.decode()
-    assert "<td>429</td><td>120 ms</td><td>rate_limited</td>" in page
+    assert '<td>429</td><td class="time">120 ms</td><td class="why">rate_limited</td>' in page

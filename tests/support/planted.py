@@ -20,7 +20,7 @@ RESPONSES = {"path": "/v1/responses", "provider": "openai"}
 
 
 ROUTING = Routing(
-    rule="fallback", why=f"the marker of {EMAIL}", provider="backup", provider_type="anthropic", model=f"mine-{EMAIL}",
+    rule="fallback", why=f"the marker of {EMAIL}", provider="backup", provider_type="anthropic", model="claude-haiku-4-5",
     attempts=[Attempt("anthropic", 429, 12.5, f"rate_limited for {OTHER}"), Attempt("backup", 200, 3.0)],
     notes=["metadata left out", f"header x-mail: {EMAIL}", f"tool renamed to {SSN}"],
 )  # fmt: skip
