@@ -34,11 +34,17 @@ def started(row: Exchange, live: Live, same_headers: bool = False) -> bytes:
     version = next((v for k, v in live.begin.headers if k.lower() == "anthropic-version"), None)
     return _line(
         "started", row, row.started_at,
-        model_requested=row.model_requested, provider=row.provider, listener=row.listener, is_streaming=row.is_streaming,
+        model_requested=row.model_requested, provider=_chosen_first(row), listener=row.listener, is_streaming=row.is_streaming,
         client_ip=row.client_ip, user_agent=row.user_agent, api_version=version,
         request_headers=None if same_headers else row.request_headers,
         session_tags=row.metadata.get("tags", []), client=row.client, method=row.method, path=row.path, metadata=row.metadata,
     )  # fmt: skip
+
+
+def _chosen_first(row: Exchange) -> str:
+    """The provider that was to answer: of an exchange that has ended, the row names the one that did."""
+    attempts = row.routing.get("attempts")
+    return attempts[0]["provider"] if attempts else row.provider
 
 
 @dataclass(slots=True)
@@ -225,9 +231,10 @@ def completed(row: Exchange, tools: dict[str, int]) -> bytes:
         "streaming_stats": streaming,
         "estimated_cost": row.cost_usd,
     }
+    more = {"routing": row.routing} if row.routing else {}
     return _line(
         "completed", row, row.completed_at,
-        success=row.success, error=row.error or None, finish_reason=row.finish_reason or None, final_stats=final_stats,
+        success=row.success, error=row.error or None, finish_reason=row.finish_reason or None, final_stats=final_stats, **more,
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class Exchange(TokenCounts):
     )
     kind = models.CharField(max_length=16, default="model")
     listener = models.CharField(max_length=16)
-    provider = models.CharField(max_length=64)
+    provider = models.CharField(max_length=64, help_text="who answered; while it runs, who was chosen")
     dialect = models.CharField(max_length=32, blank=True, help_text="anthropic, openai-chat, openai-responses or empty")
     transport = models.CharField(max_length=8, default="http", help_text="http or ws")
     method = models.CharField(max_length=16)
@@ -146,6 +146,10 @@ class Exchange(TokenCounts):
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)
     metadata = models.JSONField(default=dict)
+    routing = models.JSONField(
+        default=dict,
+        help_text="what a rule, a marker or a provider's settings did (proxy.capture.Routing); empty: nothing",
+    )
     request_headers = PackedJSONField(default=list, help_text="pairs, in order, credentials left out")
     response_headers = PackedJSONField(default=list)
     response_id = models.CharField(max_length=128, blank=True, help_text="the vendor's own id of the answer")

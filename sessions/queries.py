@@ -38,7 +38,7 @@ class SessionFilter(Page):
         None, max_length=500, description='words, "phrases", -word, prefix* in what was said'
     )
     model: str | None = Field(None, description="a model, or how its name begins")
-    provider: str | None = None
+    provider: str | None = Field(None, description="it gave at least one answer")
     client: str | None = Field(None, description="claude-code, codex, opencode or other")
     project: str | None = None
     tag: str | None = None
@@ -69,7 +69,7 @@ class SessionFilter(Page):
 def find(wanted: SessionFilter) -> QuerySet[Session]:
     """Give the sessions that `wanted` describes, sorted. Without a model's answer there is no conversation to list."""
     found = Session.objects.filter(Q(requests__gt=0) | Q(completed_at=None))
-    for name in ("provider", "client", "project", "session_id", "success", "pinned", "client_ip"):
+    for name in ("client", "project", "session_id", "success", "pinned", "client_ip"):
         value = getattr(wanted, name)
         if value is not None:
             found = found.filter(**{name: value})
@@ -110,6 +110,9 @@ def _by_exchange(found: QuerySet[Session], wanted: SessionFilter) -> QuerySet[Se
     }
     if exchanges:
         found = found.filter(Exists(Exchange.objects.filter(session=OuterRef("pk"), **exchanges)))
+    if wanted.provider is not None:
+        # Asked once for all sessions: an index holds it, where each session's exchanges would have to be read.
+        found = found.filter(pk__in=Exchange.objects.filter(provider=wanted.provider).values("session"))
     if wanted.has_tool:
         found = found.filter(Exists(ToolCall.objects.filter(session=OuterRef("pk"), name=wanted.has_tool)))
     return found

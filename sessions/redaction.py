@@ -14,7 +14,7 @@ import msgspec
 from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
-from proxy.capture import Begin
+from proxy.capture import Begin, Routing
 from proxy.decoding import Decoder, Overflow, is_known
 from routing.headers import header
 from sessions.dialects import response_parser
@@ -66,6 +66,8 @@ class Redaction:
         redactor = self.redactor
         if live.end.error_message:
             live.end = msgspec.structs.replace(live.end, error_message=redactor.text(live.end.error_message))
+        if live.end.routing is not None:
+            live.end = msgspec.structs.replace(live.end, routing=self._routing(live.end.routing))
         coding = header(live.response_headers, "content-encoding")
         content_type = header(live.response_headers, "content-type")
         live.response_headers = self._headers(live.response_headers)
@@ -89,6 +91,17 @@ class Redaction:
             headers=self._headers(begin.headers),
             client_ip=self._short(self.redactor.text, begin.client_ip),
             metadata={name: self._value(value) for name, value in begin.metadata.items()},
+        )
+
+    def _routing(self, routing: Routing) -> Routing:
+        """Redact what routing says; names of rules and providers are the configuration's."""
+        text, replace = self.redactor.text, msgspec.structs.replace
+        return replace(
+            routing,
+            why=text(routing.why),
+            model=text(routing.model),
+            attempts=[replace(attempt, reason=text(attempt.reason)) for attempt in routing.attempts],
+            notes=[text(note) for note in routing.notes],
         )
 
     def _headers(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from sessions.store import NODE_COLUMNS, Batch
 EXCHANGE_FIELDS = (
     "method", "path", "query", "model_requested", "model_used", "finish_reason", "error", "client_ip", "user_agent", "metadata",
     "request_headers", "response_headers", "response_id", "messages_from", "leaf", "system", "tools", "recipe", "patches",
-    "body_sha256", "response", "answer", "redactions", "redacted_by",
+    "body_sha256", "response", "answer", "routing", "redactions", "redacted_by",
 )  # fmt: skip
 CALL_FIELDS = ("call_id", "name", "arguments", "result", "input_bytes", "output_bytes")
 SESSION_FIELDS = ("title", "project", "tags", "client_ip", "user_agent", "error", "model_used", "model_tokens")
@@ -166,6 +166,7 @@ class _Plan:
         row.request_headers, row.response_headers = begin.headers, live.response_headers
         row.model_requested, row.model_used = text(row.model_requested)[:128], text(row.model_used)[:128]
         row.finish_reason = text(row.finish_reason)[:64]
+        row.routing = rows.kept_routing(live.end.routing)
 
     def _request(self, row: Exchange, live: Live, parts: Parts) -> None:
         """Note the parts of a request and its messages' places, as the recorder does (sessions/store.py)."""
@@ -297,6 +298,7 @@ def _live(row: Exchange, body: bytes, error: str) -> Live:
     end = End(
         completed_us=0, duration_ms=0.0, overhead_before_ms=0.0, overhead_after_ms=0.0, provider_latency_ms=None,
         first_byte_ms=None, request_bytes=0, response_bytes=0, chunk_count=0, attempts=1, error_message=error or None,
+        routing=rows.routing_of(row),
     )  # fmt: skip
     return Live(
         rows.begin_of(row), row.dialect, row.kind, row.transport, body, row.capture, status=row.status,

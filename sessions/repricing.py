@@ -69,7 +69,7 @@ def _price(row: Exchange) -> bool:
         row.cache_creation_1h_tokens, row.audio_input_tokens, row.audio_output_tokens,
     )  # fmt: skip
     provider = settings.LUNAROUTE.providers.get(row.provider)
-    kind = provider.provider_type if provider else row.listener
+    kind = row.routing.get("provider_type") or (provider.provider_type if provider else row.listener)
     cost = prices.cost_usd(kind, row.model_used, usage, row.started_at)
     if cost is None or cost == row.cost_usd:
         return False

@@ -3,10 +3,11 @@
 from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
-from proxy.capture import Begin
+from proxy.capture import Begin, Routing
 from routing.clients import client_of
 from routing.headers import header
 from sessions import bulk
@@ -56,6 +57,25 @@ def begin_of(row: Exchange) -> Begin:
     )  # fmt: skip
 
 
+def routing_of(row: Exchange) -> Routing | None:
+    """Give what routing did to a recorded exchange; None where it did nothing."""
+    return msgspec.convert(row.routing, Routing) if row.routing else None
+
+
+def kept_routing(routing: Routing | None) -> dict[str, Any]:
+    """Give what is kept of what routing did: JSON without defaults."""
+    return _without_nul(msgspec.to_builtins(routing)) if routing is not None else {}
+
+
+def _without_nul(value: Any) -> Any:
+    """Notes name fields as clients spelled them, and PostgreSQL's JSON has no NUL."""
+    if isinstance(value, dict):
+        return {name: _without_nul(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(entry) for entry in value]
+    return column(value) if isinstance(value, str) else value
+
+
 def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: bool) -> Exchange:
     """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
     begin = live.begin
@@ -80,6 +100,7 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         client_ip=begin.client_ip[:64],
         user_agent=header(begin.headers, "user-agent")[:512] if keep_user_agent else "",
         metadata={**metadata_of(begin.headers), **begin.metadata},
+        routing={},
         request_headers=kept_headers(begin.headers, keep_user_agent),
         response_headers=[],
         started_at=time_of(begin.started_us),
@@ -118,7 +139,9 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     row.status = live.status
     row.response_headers = kept_headers(live.response_headers)
     row.response_id = column(facts.response_id, 128)
-    row.model_used = column(facts.model or row.model_requested, 128)
+    row.routing = kept_routing(end.routing)
+    row.provider = column(row.routing.get("provider", ""), 64) or row.provider
+    row.model_used = column(_model_used(row, facts), 128)
     row.finish_reason = column(facts.finish_reason, 64)
     row.has_refusal = facts.has_refusal
     row.error = column(_error(row, live, facts))
@@ -139,7 +162,15 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
         row.time_to_first_token_ms = first_token_ms(live)
     set_usage(row, facts.usage)
     if row.total_tokens:
-        row.cost_usd = cost_usd(live.begin.provider_type, row.model_used, facts.usage, row.started_at)
+        kind = row.routing.get("provider_type") or live.begin.provider_type
+        row.cost_usd = cost_usd(kind, row.model_used, facts.usage, row.started_at)
+
+
+def _model_used(row: Exchange, facts: ResponseFacts) -> str:
+    """The model that the answer names. One that only repeats what the client asked for does not know who was asked."""
+    named = facts.model or row.model_requested
+    asked = row.routing.get("model")
+    return asked if asked and named == row.model_requested else named
 
 
 def _add_redactions(row: Exchange, live: Live) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from ninja import Field, Schema
 
 from sessions.models import Exchange, Session, TokenCounts, ToolCall
+from sessions.rows import routing_of
 from sessions.search import Snippet
 
 
@@ -94,6 +96,40 @@ class Tokens(Schema):
         )
 
 
+class AttemptOut(Schema):
+    """A provider that was asked. The last one's answer is the client's."""
+
+    provider: str
+    status: int | None = Field(description="of its answer; null where none came")
+    duration_ms: float = Field(description="until its answer's head, or its failure")
+    reason: str | None = Field(description="why the next one was asked")
+    may_be_charged: bool = Field(description="it had the request, and may have begun to work on it")
+
+
+class RoutingOut(Schema):
+    """What a rule, a marker or a provider's settings did to an exchange."""
+
+    rule: str | None
+    why: str | None = Field(description="which rule or marker chose the provider")
+    provider: str | None = Field(description="who gave the answer")
+    provider_type: str | None = Field(description="anthropic or openai")
+    model: str | None = Field(description="the model that was asked, where it is not the client's")
+    dialect: str | None = Field(description="what the request was translated into; null: it was not")
+    attempts: list[AttemptOut]
+    notes: list[str] = Field(description="what was changed or left out on the way")
+
+    @classmethod
+    def of(cls, row: Exchange) -> "RoutingOut | None":
+        """Give what routing did to an exchange; None where it did nothing."""
+        routing = routing_of(row)
+        if routing is None:
+            return None
+        attempts = [AttemptOut(**{**asdict(a), "reason": a.reason or None}) for a in routing.attempts]
+        texts = ("rule", "why", "provider", "provider_type", "model", "dialect")
+        said = {name: getattr(routing, name) or None for name in texts}
+        return cls(**said, attempts=attempts, notes=routing.notes)
+
+
 class ExchangeOut(Schema):
     """A request with its answer. ``new_messages`` are those that the session did not have before."""
 
@@ -126,18 +162,20 @@ class ExchangeOut(Schema):
     tokens: Tokens
     cost_usd: float | None
     redactions: dict[str, int] = Field(description="values replaced before it was stored, by type")
+    routing: RoutingOut | None = Field(description="null where nothing acted on it")
     new_messages: list[Any]
     answer: Any
 
     @classmethod
     def of(cls, row: Exchange, messages: list[Any], answer: Any) -> "ExchangeOut":
-        mine = {"parent_request_id", "error", "finish_reason", "tokens", "new_messages", "answer"}
+        mine = {"parent_request_id", "error", "finish_reason", "tokens", "routing", "new_messages", "answer"}
         return cls(
             **{name: getattr(row, name) for name in set(cls.model_fields) - mine},
             parent_request_id=row.parent.request_id if row.parent else None,
             error=row.error or None,
             finish_reason=row.finish_reason or None,
             tokens=Tokens.of(row),
+            routing=RoutingOut.of(row),
             new_messages=messages,
             answer=answer,
         )

@@ -10,6 +10,7 @@ from sessions import content, reading
 from sessions.browser.diffs import FileDiff, edits_of
 from sessions.browser.marks import marks
 from sessions.browser.rendering import code, cut_markdown, markdown, numbered
+from sessions.browser.routes import Route, route_of
 from sessions.browser.threads import Thread
 from sessions.dialects.facts import Block
 from sessions.dialects.messages import blocks_of_answer, parse_message
@@ -118,6 +119,11 @@ class Turn:
     label: str = ""
     thread: Thread | None = None
     cache_lost: int = 0  # tokens that had been cached and were paid for again
+
+    @property
+    def route(self) -> Route | None:
+        """What routing did to the exchange."""
+        return route_of(self.row)
 
     @property
     def version(self) -> str:

@@ -50,6 +50,9 @@ def _turn(turn: Turn) -> str:
     cost = "" if row.cost_usd is None else f", ${row.cost_usd:.4f}"
     head = f"\n## {turn.number} · {_line(row.model_used or f'{row.method} {row.path}')}\n\n"
     out = [head, f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC, {row.total_tokens:,} tokens{cost}\n"]
+    if turn.route is not None:
+        out.append(f"\n*{_line(turn.route.words)}*\n")
+        out += [f"- {_line(note)}\n" for note in turn.route.notes]
     for role, pieces in turn.messages:
         out.append(f"\n### {_line(role)}\n")
         out += [_piece(piece) for piece in pieces]

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from pii.redactor import Redactor
-from proxy.capture import Begin, End
+from proxy.capture import Begin, End, Routing
 from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts, Usage
 from sessions.dialects.parsing import count, mapping, text
@@ -187,6 +189,7 @@ def _end(live: Imported, line: dict[str, Any], answered: dict[str, Any]) -> None
         provider_latency_ms=_number(stats.get("provider_time_ms")), first_byte_ms=None,
         request_bytes=len(live.request), response_bytes=count(answered.get("response_size_bytes")),
         chunk_count=count(answered.get("chunk_count")), attempts=1, error=error or None,
+        routing=msgspec.convert(line["routing"], Routing) if line.get("routing") else None,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from sessions.browser.charts import context_chart
 from sessions.browser.commands import curl_command, resume_command
 from sessions.browser.compare import compare
 from sessions.browser.rendering import pretty_json
+from sessions.browser.routes import route_of
 from sessions.browser.tree import Tree, tree_of, turns_of
 from sessions.content import get_many
 from sessions.deletion import StillRunning, delete_session
@@ -150,6 +151,7 @@ def exchange(request: HttpRequest, session_id: str, request_id: str) -> HttpResp
         "session": row.session,
         "curl": curl_command(row, sent, f"{request.scheme}://{request.get_host()}"),
         "redactions": reading.redactions_in(row, sent, received),
+        "route": route_of(row),
         "request_text": _shown(sent),
         "response_text": _shown(received),
         "answer": _shown(orjson.dumps(answer, default=str)) if row.is_streaming and answer is not None else None,

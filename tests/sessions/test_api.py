@@ -57,6 +57,8 @@ def names(query: str = "") -> list[str]:
         ("?max_input_tokens=1000&min_input_tokens=1", "s1"),
         ("?model=claude-sonnet-4&days=7", "s0 s1 s2"),
         ("?client=codex", "s1 s3"),
+        ("?provider=anthropic", "s0 s1 s2 s3 s4"),
+        ("?provider=nobody", ""),
         ("?project=myapp", "s3"),
         ("?tag=red", "s4"),
         ("?has_tool=Read", "s1"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import count
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sessions import reading
+from proxy.capture import Routing
+from sessions import reading, rows
 from sessions.models import Exchange
 from sessions.rebuild import bodies
 from tests.support.exchanges import compact, events, text_stream
+from tests.support.routed import routings
 
 _sessions = count()
 AS_LONG_AS_IT_TAKES = settings(
@@ -56,27 +59,28 @@ sent = st.builds(spelled, objects, st.integers(0, 3), st.booleans()) | st.binary
 paths = st.sampled_from(["/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1/unheard/of"])
 
 
-def check(store, root, name: str, expected: list[bytes]) -> None:
-    rows = list(Exchange.objects.filter(session__session_id=name).order_by("pk"))
-    assert [reading.request_body(row) for row in rows] == expected
-    assert [bytes(row.body_sha256) for row in rows] == [sha256(body).digest() for body in expected]
+def check(store, root, name: str, expected: list[bytes], routed: Sequence[Routing | None] = ()) -> None:
+    found = list(Exchange.objects.filter(session__session_id=name).order_by("pk"))
+    assert [reading.request_body(row) for row in found] == expected
+    assert [bytes(row.body_sha256) for row in found] == [sha256(body).digest() for body in expected]
     (path,) = root.glob(f"*/session_{name}.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)
     assert all(line.endswith(b"\n") for line in lines)
-    for line in lines:
-        json.loads(line)
+    ends = [line for line in map(json.loads, lines) if line["type"] == "completed"]
+    assert [line.get("routing", {}) for line in ends] == [row.routing for row in found]
+    assert [rows.routing_of(row) for row in found] == list(routed or [None] * len(found))
     rebuilt = list(bodies(lines))
     assert [body.data for body in rebuilt] == expected
     assert all(body.is_exact for body in rebuilt)
 
 
 @AS_LONG_AS_IT_TAKES
-@given(st.lists(st.tuples(sent, paths), min_size=1, max_size=4))
+@given(st.lists(st.tuples(sent, paths, st.none() | routings), min_size=1, max_size=4))
 def test_any_bodies_come_back(store, tmp_path, requests):
     name = f"any-{next(_sessions)}"
-    for body, path in requests:
-        store.apply(events(body, path=path, session=name))
-    check(store, tmp_path, name, [body for body, _ in requests])
+    for body, path, routing in requests:
+        store.apply(events(body, path=path, session=name, routing=routing))
+    check(store, tmp_path, name, [body for body, *_ in requests], [routing for *_, routing in requests])
 
 
 @AS_LONG_AS_IT_TAKES

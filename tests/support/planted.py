@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from proxy.capture import RESPONSE_HEAD, ResponseHead
+from proxy.capture import RESPONSE_HEAD, Attempt, ResponseHead, Routing
 from sessions.digest import Capture
 from sessions.store import Store
 from tests.support.exchanges import Frame, compact, frames
@@ -17,6 +17,13 @@ OTHER = "zzyzx.roe@elsewhere.net"
 VALUES = (EMAIL, "john.doe", "corp-mail", SSN, CARD, "1111", OTHER, "zzyzx")
 CHAT = {"path": "/v1/chat/completions", "provider": "openai"}
 RESPONSES = {"path": "/v1/responses", "provider": "openai"}
+
+
+ROUTING = Routing(
+    rule="fallback", why=f"the marker of {EMAIL}", provider="backup", provider_type="anthropic", model="claude-haiku-4-5",
+    attempts=[Attempt("anthropic", 429, 12.5, f"rate_limited for {OTHER}"), Attempt("backup", 200, 3.0)],
+    notes=["metadata left out", f"header x-mail: {EMAIL}", f"tool renamed to {SSN}"],
+)  # fmt: skip
 
 
 def deltas(*pieces: str, kind: str = "text") -> list[bytes]:
@@ -99,7 +106,7 @@ def anthropic() -> Iterator[list[Frame]]:
     yield with_status(frames(compact({**head, "messages": messages}), failed, headers=agent), 400)
     yield frames(
         compact({**head, "messages": messages}), deltas("half of", EMAIL)[:3], answer_headers=SSE, headers=agent,
-        error="upstream_broken", error_message=f"{EMAIL} hung up",
+        error="upstream_broken", error_message=f"{EMAIL} hung up", routing=ROUTING,
     )  # fmt: skip
     yield frames(b'{"model": "m", "messages": [ "I am ' + EMAIL.encode(), session="broken")
     packed = gzip.compress(compact({"model": "m", "messages": [{"role": "user", "content": f"I am {EMAIL}"}]}))
