@@ -92,15 +92,10 @@ def _bench_parts(table: Callable, line: Callable, spread: Callable, rounds: int)
         "streamed event, µs",
     )
     for client, provider in ((MESSAGES, CHAT), (MESSAGES, RESPONSES), (CHAT, MESSAGES), (RESPONSES, MESSAGES)):
-        cells = []
-        for size in (20_000, 500_000):
-            body = conversation(client, size)
-            cells.append(
-                spread(
-                    [_milliseconds(lambda b=body: translate_request(client, provider, b, "m")) for _ in range(rounds)],
-                    digits=3,
-                )
-            )
+        cells = [
+            spread([_milliseconds(client, provider, conversation(client, size)) for _ in range(rounds)], digits=3)
+            for size in (20_000, 500_000)
+        ]
         body = conversation(client, 20_000)
         tracemalloc.start()
         translated = translate_request(client, provider, body, "m")
@@ -110,11 +105,11 @@ def _bench_parts(table: Callable, line: Callable, spread: Callable, rounds: int)
         line(f"{client} to {provider}", *cells, f"{beyond / 1000:.0f}", spread(events, digits=1))
 
 
-def _milliseconds(work: Callable[[], object], times: int = 20) -> float:
+def _milliseconds(client: str, provider: str, body: bytes, times: int = 20) -> float:
     taken = []
     for _ in range(times):
         began = time.perf_counter()
-        work()
+        translate_request(client, provider, body, "m")
         taken.append((time.perf_counter() - began) * 1e3)
     return median(taken)
 

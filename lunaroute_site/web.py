@@ -9,8 +9,8 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     """Serve on `listeners` until told to stop. `settings` is the configuration."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
-    from lunaroute_site.asgi import application
     from lunaroute_site import serving
+    from lunaroute_site.asgi import application
     from lunaroute_site.server import Server, reactor
     from proxy.link import RecorderLink
     from sessions import metrics

@@ -76,6 +76,6 @@ def routed(start, first: FakeUpstream, second: FakeUpstream, tmp_path: Path) -> 
     def begin(config: str, **environ: str) -> RunningServer:
         path = tmp_path / "routed.yaml"
         path.write_text(config.replace("FIRST", first.url).replace("SECOND", second.url))
-        return start("--config", str(path), **environ)
+        return start("--config", str(path), upstream_url=first.url, **environ)
 
     return begin
