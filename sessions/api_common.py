@@ -15,7 +15,7 @@ from ninja import Schema
 from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
 
-from sessions.grouping import valid_session_id
+from routing.session_ids import valid_session_id
 from sessions.models import Exchange, Session
 from sessions.queries import Page
 from sessions.schemas import BadParameters, Problem

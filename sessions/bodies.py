@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from sessions.grouping import session_id_of
+from routing.session_ids import session_id_of
 from sessions.split import Parts, Taken, take_apart
 
 # Conversations whose last body is at hand, and the bytes that all of them may take.

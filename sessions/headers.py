@@ -3,10 +3,10 @@
 import re
 from urllib.parse import unquote
 
+from routing.heads import Pairs, header
+
 CREDENTIALS = frozenset(("authorization", "x-api-key", "api-key", "cookie", "set-cookie", "proxy-authorization"))
 _SECRET_NAME = re.compile(r"(?:^|[_\-.])(?:key|apikey|token|secret|password|signature|sig|auth|code)$", re.IGNORECASE)
-
-Pairs = list[tuple[str, str]]
 
 
 def kept_headers(headers: Pairs, keep_user_agent: bool = True) -> Pairs:
@@ -27,11 +27,6 @@ def masked_query(query: str) -> str:
         name, equals, _ = pair.partition("=")
         pairs.append(f"{name}=***" if equals and names_a_secret(unquote(name)) else pair)
     return "&".join(pairs)
-
-
-def header(headers: Pairs, name: str) -> str:
-    """Give the value of the first header called `name` (lower case), or an empty text."""
-    return next((value for key, value in headers if key.lower() == name), "")
 
 
 def metadata_of(headers: Pairs) -> dict[str, object]:

@@ -7,12 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from routing.heads import header
 from sessions.browser.marks import marks
 from sessions.content import AT_ONCE, get_many
 from sessions.dialects import response_parser
 from sessions.dialects.facts import ResponseFacts
 from sessions.dialects.parsing import loads
-from sessions.headers import header
 from sessions.models import Exchange
 from sessions.rows import unpack_patches
 from sessions.split import Parts, join

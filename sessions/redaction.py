@@ -15,10 +15,10 @@ from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
 from proxy.capture import Begin
+from routing.heads import header
 from sessions.decoding import Decoder, Overflow, is_known
 from sessions.dialects import response_parser
 from sessions.digest import Live
-from sessions.headers import header
 from sessions.split import Parts, join
 
 # Decoded bytes of a request that came with a content coding.

@@ -13,12 +13,13 @@ from django.db import connection, transaction
 
 from pii.redactor import Redactor
 from proxy.capture import End
+from routing.heads import header
 from sessions import bulk, content, deletion, reading, rewriting, rows, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.dialects.facts import ResponseFacts
 from sessions.digest import Live
-from sessions.headers import header, metadata_of
+from sessions.headers import metadata_of
 from sessions.models import Exchange, Session, ToolCall
 from sessions.redaction import Redaction
 from sessions.split import Chain, Parts, chain

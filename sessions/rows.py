@@ -7,11 +7,12 @@ from hashlib import sha256
 import msgspec
 
 from proxy.capture import Begin
+from routing.clients import client_of
+from routing.heads import header
 from sessions import bulk
-from sessions.clients import client_of
 from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
 from sessions.digest import Live
-from sessions.headers import header, kept_headers, masked_query, metadata_of
+from sessions.headers import kept_headers, masked_query, metadata_of
 from sessions.models import Exchange, Session
 from sessions.packing import pack_field, unpack_field
 from sessions.prices import cost_usd

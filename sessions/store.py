@@ -11,13 +11,13 @@ from pathlib import Path
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from routing.session_ids import session_id_of
 from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
-from sessions.grouping import session_id_of
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Session, ToolCall
 from sessions.redaction import Redaction

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from django.utils.safestring import SafeString
 
+from routing.people import words
 from sessions import content, reading
 from sessions.browser.diffs import FileDiff, edits_of
 from sessions.browser.marks import marks
@@ -14,7 +15,6 @@ from sessions.browser.threads import Thread
 from sessions.dialects.facts import Block
 from sessions.dialects.messages import blocks_of_answer, parse_message
 from sessions.dialects.parsing import dumps, items, loads, mapping
-from sessions.dialects.people import words
 from sessions.models import Exchange, Session, ToolCall
 
 # Characters shown of a text before the rest is folded, and of the rest before it is left to the raw view.

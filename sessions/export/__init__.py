@@ -29,5 +29,5 @@ FORMATS = {
 
 
 def file_name(session: Session, suffix: str) -> str:
-    """Name the file of a session; ids have no characters that a header or a file system minds (sessions.grouping)."""
+    """Name the file of a session; ids have no characters that a header or a file system minds (routing.session_ids)."""
     return f"lunaroute_{session.session_id[:100]}.{suffix}"

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import Max
 
 from pii.redactor import Redactor
+from routing.session_ids import valid_session_id
 from sessions import rewriting
 from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, OPENED, Event
-from sessions.grouping import valid_session_id
 from sessions.importing.exchanges import ImportStore, Session
 from sessions.models import Exchange, JsonlFile
 from sessions.models import Session as Row

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
+from routing.people import words
 from sessions.dialects.facts import Block, Message
 from sessions.dialects.messages import blocks_of_answer, parse_message
 from sessions.dialects.parsing import loads
-from sessions.dialects.people import words
 
 
 class Kind(IntEnum):

@@ -1,6 +1,6 @@
 """Which coding assistant sent a request."""
 
-from sessions.headers import header
+from routing.heads import header
 
 
 def client_of(headers: list[tuple[str, str]]) -> str:
