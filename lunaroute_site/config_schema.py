@@ -12,8 +12,6 @@ from pii.policy import CustomPattern as PolicyPattern
 
 # Below these keys `${…}` is filled in for each request and is no variable of the file.
 TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
-REQUEST_VARIABLES = ("provider", "model", "session_id", "request_id")
-NOTIFICATION_VARIABLES = ("original_provider", "new_provider", "reason", "model")
 
 # Types of values and the keys that switch their detectors.
 PII_TYPES = {
@@ -31,19 +29,6 @@ BASE_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.op
 Dialect = Literal["openai", "anthropic"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-
-
-def check_template(text: str, notification: bool = False) -> str | None:
-    """Say what is wrong with the variables of a template, or None."""
-    known = NOTIFICATION_VARIABLES if notification else REQUEST_VARIABLES
-    for part in text.split("${")[1:]:
-        name, closed, _ = part.partition("}")
-        if not closed:
-            return "expected ${NAME}, the closing brace is missing"
-        if name not in known and (notification or not name.startswith("env.")):
-            names = ", ".join(f"${{{n}}}" for n in known) + ("" if notification else ", ${env.NAME}")
-            return f"${{{name}}} is no variable of a template; known: {names}"
-    return None
 
 
 def _pattern(text: str) -> str:
