@@ -64,12 +64,14 @@ def test_a_login_that_comes_later_is_found(tmp_path, file):
     assert found.headers(1)
 
 
-def test_a_login_that_is_gone_is_no_login(file):
+def test_a_login_that_is_gone_is_no_login_until_it_is_back(file):
     found = login(file)
     found.headers(0)
-    file.unlink()
+    elsewhere = file.rename(file.with_name("elsewhere"))
     with pytest.raises(LoginError):
         found.headers(1)
+    elsewhere.rename(file)
+    assert found.headers(2)
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def test_what_clients_add_is_not_read():
 
 def test_a_marker_beside_what_clients_add_is_found():
     added = "<system-reminder>caf\u00e9 \\ [LUNAROUTE:x]</system-reminder>"
-    text = f"[LUNAROUTE:a] \U0001f600{added} do it [LUNAROUTE:b]{added}"
-    assert read(user(text)) == ("b", 2, [user(f"\U0001f600{added} do it {added}")])
+    text = f"[LUNAROUTE:a] \U0001f600{added} do it{added}[LUNAROUTE:b]{added}"
+    assert read(user(text)) == ("b", 2, [user(f"\U0001f600{added} do it{added}{added}")])
 
 
 def test_blocks_keep_all_but_their_text():
@@ -137,7 +137,8 @@ def test_responses_have_markers_in_their_input(given, expected):
 
 
 def test_outputs_of_tools_are_not_read_in_responses():
-    items = [{"type": "function_call_output", "call_id": "c", "output": "[LUNAROUTE:x]", "role": "user"}]
+    items = [{"type": "function_call_output", "call_id": "c", "output": "[LUNAROUTE:x]"}]
+    items.append({"type": "some_output", **user("[LUNAROUTE:x]")})
     assert find_markers(json.dumps({"input": items}).encode(), RESPONSES).found == 0
 
 
