@@ -41,11 +41,11 @@ class Edit:
 
 def spliced(body: bytes, edits: Sequence[Edit]) -> bytes:
     """Give `body` with `edits`, which do not overlap; of several at one place, the first comes first."""
-    out, at = [], 0
+    view, out, at = memoryview(body), [], 0  # a view: a conversation is copied once
     for edit in sorted(edits, key=lambda edit: edit.start):
-        out += (body[at : edit.start], edit.replacement)
+        out += (view[at : edit.start], edit.replacement)
         at = edit.end
-    out.append(body[at:])
+    out.append(view[at:])
     return b"".join(out)
 
 
