@@ -1,6 +1,6 @@
 """Which coding assistant sent a request."""
 
-from routing.headers import Pairs, header
+from routing.heads import header
 
 
 def client_of(headers: Pairs) -> str:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from routing.headers import Pairs, header
+from routing.heads import header
 
 _VALID = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
 _HEADERS = ("x-claude-code-session-id", "session_id", "session-id", "x-session-id", "x-opencode-session")

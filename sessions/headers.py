@@ -3,13 +3,10 @@
 import re
 from urllib.parse import unquote
 
-from routing.headers import header
+from routing.heads import Pairs, header
 
 CREDENTIALS = frozenset(("authorization", "x-api-key", "api-key", "cookie", "set-cookie", "proxy-authorization"))
 _SECRET_NAME = re.compile(r"(?:^|[_\-.])(?:key|apikey|token|secret|password|signature|sig|auth|code)$", re.IGNORECASE)
-
-
-Pairs = list[tuple[str, str]]
 
 
 def kept_headers(headers: Pairs, keep_user_agent: bool = True) -> Pairs:

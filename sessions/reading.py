@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from routing.headers import header
+from routing.heads import header
 from sessions.browser.marks import marks
 from sessions.content import AT_ONCE, get_many
 from sessions.dialects import response_parser

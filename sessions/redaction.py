@@ -14,9 +14,9 @@ import msgspec
 from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
-from proxy.capture import Begin, Routing
-from proxy.decoding import Decoder, Overflow, is_known
-from routing.headers import header
+from proxy.capture import Begin
+from routing.heads import header
+from sessions.decoding import Decoder, Overflow, is_known
 from sessions.dialects import response_parser
 from sessions.digest import Live
 from sessions.split import Parts, join

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from pii.redactor import Redactor
 from proxy.capture import End
-from routing.headers import header
+from routing.heads import header
 from sessions import bulk, content, deletion, reading, rewriting, rows, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request

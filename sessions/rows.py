@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.capture import Begin, Routing
+from proxy.capture import Begin
 from routing.clients import client_of
-from routing.headers import header
+from routing.heads import header
 from sessions import bulk
 from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
 from sessions.digest import Live

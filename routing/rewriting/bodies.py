@@ -1,19 +1,20 @@
-"""A request's body with other values in some places. All that is not named keeps its bytes, and its place."""
+"""Members of a request's body that a provider's settings set, and its model."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from routing.rewriting.spans import NotAnObject, Span, items, members, replaced, string_at
+from routing.rewriting.conversations import CONVERSATION, COUNT_TOKENS, in_front
+from routing.rewriting.spans import CannotRewrite, Edit, Member, members, spliced
 
-# Where a dialect keeps its conversation.
-MESSAGES_OF = {"anthropic": "messages", "openai-chat": "messages", "openai-responses": "input"}
-encode = msgspec.json.Encoder().encode
+# https://docs.anthropic.com/en/api/messages-count-tokens refuses what it does not know.
+COUNTED = frozenset(
+    ("messages", "model", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "mcp_servers")
+)
 
-# What every client's body begins with.
-_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\\x00-\x1f\x80-\xff]*)"\s*[,}]')
+_MODEL_START = b'{"model":"'
 
 
 class _Model(msgspec.Struct):
@@ -23,116 +24,108 @@ class _Model(msgspec.Struct):
 _model = msgspec.json.Decoder(_Model)
 
 
-class CannotRewrite(Exception):
-    """Why a body cannot be changed, in words."""
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A body and, in words, what was changed in it."""
+
+    body: bytes
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to set. Values of `defaults` and `overrides` are JSON; they stand for whole members, nothing is merged."""
+
+    model: str = ""
+    defaults: Mapping[str, bytes] = field(default_factory=dict)  # of members that the body does not have
+    overrides: Mapping[str, bytes] = field(default_factory=dict)  # of members, whether it has them or not
+    prepend: Sequence[Mapping[str, Any]] = ()
 
 
 def peek_model(body: bytes) -> str:
-    """Give the model that a request's body names, or an empty text. `body` may be anything."""
-    found = _MODEL_FIRST.match(body)
-    if found is not None:
-        return found.group(1).decode("ascii")
-    if not body.lstrip(b" \t\r\n").startswith(b"{"):
-        return ""
+    """Give the model that a request's body asks for, or "". `body` may be anything."""
+    if body.startswith(_MODEL_START):  # as all of the three clients begin
+        end = body.find(b'"', len(_MODEL_START), len(_MODEL_START) + 256)
+        raw = body[len(_MODEL_START) : end] if end > 0 else b"\\"
+        if b"\\" not in raw and raw.isascii():
+            return raw.decode("ascii")
     try:
-        value = _model.decode(body).model
+        model = _model.decode(body).model
     except (ValueError, RecursionError):
+        return _peek_into_any(body)
+    return model if isinstance(model, str) else ""
+
+
+def _peek_into_any(body: bytes) -> str:
+    try:
+        found = next((member for member in reversed(members(body)) if member.name == "model"), None)
+        model = msgspec.json.decode(body[found.start : found.end]) if found else ""
+    except (CannotRewrite, ValueError):
         return ""
-    return value if isinstance(value, str) else ""
+    return model if isinstance(model, str) else ""
 
 
-class Body:
-    """One body under change. `apply` gives the changed bytes. Raises CannotRewrite for what is no JSON object."""
+def rewrite(body: bytes, dialect: str, settings: Settings) -> Rewritten:
+    """Give `body` with what `settings` set.
 
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        try:
-            self._members = members(text)
-        except NotAnObject:
-            raise CannotRewrite("it is no JSON object") from None
-        self._edits: list[tuple[Span, bytes]] = []
-        self._added: list[bytes] = []
-        self.changes: list[str] = []
-
-    def span(self, key: str) -> Span | None:
-        """Give the span of a member's value; of one that stands twice the last, which counts."""
-        return next((value for name, _, value in reversed(self._members) if name == key), None)
-
-    def set(self, key: str, value: bytes) -> None:
-        """Give a member that value (JSON)."""
-        spans = [span for name, _, span in self._members if name == key]
-        if not spans:
-            self._added.append(encode(key) + b":" + value)
-        self._edits += [(span, value) for span in spans]
-
-    def prepend(self, dialect: str, messages: Sequence[bytes]) -> None:
-        """Put messages (JSON) in front of the conversation. Raises CannotRewrite where it has none."""
-        key = MESSAGES_OF.get(dialect, "")
-        span = self.span(key)
-        if span is None:
-            raise CannotRewrite(f"it has no {key or 'messages'}")
-        start, end = span
-        said = string_at(self._text, span) if dialect == "openai-responses" else None
-        if said is not None:
-            messages = [*messages, encode({"type": "message", "role": "user", "content": said})]
-            self._edits.append((span, b"[" + b",".join(messages) + b"]"))
-            return
-        if self._text[start : start + 1] != b"[":
-            raise CannotRewrite(f"its {key} is no list")
-        joined = b",".join(messages) + (b"," if items(self._text, start, end) else b"")
-        self._edits.append(((start + 1, start + 1), joined))
-
-    def prepend_system(self, text: str) -> None:
-        """Put a text in front of Anthropic's system prompt."""
-        span = self.span("system")
-        if span is None:
-            self.set("system", encode(text))
-            return
-        said = string_at(self._text, span)
-        if said is not None:
-            self._edits.append((span, encode(f"{text}\n\n{said}")))
-        elif self._text[span[0] : span[0] + 1] == b"[":
-            block = encode({"type": "text", "text": text})
-            block += b"," if items(self._text, *span) else b""
-            self._edits.append(((span[0] + 1, span[0] + 1), block))
-        else:
-            self.set("system", encode(text))
-
-    def apply(self) -> bytes:
-        """Give the body with all changes."""
-        edits = list(self._edits)
-        if self._added:
-            # Behind the opening brace, where a new member needs no comma in front.
-            at = self._text.index(b"{") + 1
-            joined = b",".join(self._added) + (b"," if self._members else b"")
-            edits.append(((at, at), joined))
-        return replaced(self._text, edits) if edits else self._text
+    Where a model answers (`dialect` is not ""), all of them count; of other requests only a model that is there is
+    replaced. A name that comes twice is replaced each time. Raises CannotRewrite.
+    """
+    found = members(body)
+    given = {member.name for member in found}
+    values: dict[str, bytes] = {}
+    if settings.model and (dialect or "model" in given):
+        values["model"] = msgspec.json.encode(settings.model)
+    if not dialect:
+        return _set(body, found, values, {})
+    values |= _taken(settings.overrides, dialect)
+    defaults = {
+        name: value for name, value in _taken(settings.defaults, dialect).items() if name not in given | set(values)
+    }
+    rewritten = _set(body, found, values, defaults)
+    return prepended(rewritten, dialect, settings.prepend) if settings.prepend else rewritten
 
 
-def filled(value: Any, fill: Callable[[str], str]) -> Any:
-    """Give a value of the configuration with the templates in its texts filled in."""
-    if isinstance(value, str):
-        return fill(value) if "${" in value else value
-    if isinstance(value, Mapping):
-        return {key: filled(item, fill) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [filled(item, fill) for item in value]
-    return value
+def prepended(given: Rewritten, dialect: str, messages: Sequence[Mapping[str, Any]]) -> Rewritten:
+    """Give a body with `messages` (role, content as a text or as blocks) in front of its conversation.
+
+    A body without a conversation, or of no dialect, is left as it is. Raises CannotRewrite.
+    """
+    if dialect not in CONVERSATION:
+        return given
+    found = members(given.body)
+    edits, added = in_front(given.body, found, dialect, messages)
+    if not edits and not added:
+        return given
+    body = _with_members(given.body, found, edits, added)
+    return Rewritten(body, (*given.changes, "messages prepended" if len(messages) > 1 else "a message prepended"))
 
 
-def message_for(dialect: str, message: Mapping[str, Any]) -> bytes:
-    """Give a configured message (role, content) as the dialect has it."""
-    content = message["content"]
-    if dialect == "openai-responses":
-        kind = "output_text" if message["role"] == "assistant" else "input_text"
-        if not isinstance(content, str):
-            content = [{**block, "type": kind} if block.get("type") == "text" else dict(block) for block in content]
-        return encode({"type": "message", "role": message["role"], "content": content})
-    return encode({"role": message["role"], "content": content})
+def _taken(values: Mapping[str, bytes], dialect: str) -> dict[str, bytes]:
+    return {name: value for name, value in values.items() if dialect != COUNT_TOKENS or name in COUNTED}
 
 
-def text_of(content: Any) -> str:
-    """Give the text of a configured message's content."""
-    if isinstance(content, str):
-        return content
-    return "\n\n".join(block["text"] for block in content if isinstance(block.get("text"), str))
+def _set(body: bytes, found: Sequence[Member], forced: Mapping[str, bytes], defaults: Mapping[str, bytes]) -> Rewritten:
+    """Set members; those that the body does not have come at its end."""
+    edits = [
+        Edit(member.start, member.end, forced[member.name])
+        for member in found
+        if member.name in forced and body[member.start : member.end] != forced[member.name]
+    ]
+    given = {member.name for member in found}
+    added = {name: value for name, value in forced.items() if name not in given} | dict(defaults)
+    if not edits and not added:
+        return Rewritten(body)
+    at = {edit.start for edit in edits}
+    replaced = dict.fromkeys(member.name for member in found if member.start in at)
+    changes = [f"{name} replaced" for name in replaced]
+    changes += [f"{name} set to its default" if name in defaults else f"{name} set" for name in added]
+    return Rewritten(_with_members(body, found, edits, added), tuple(changes))
+
+
+def _with_members(body: bytes, found: Sequence[Member], edits: Sequence[Edit], added: Mapping[str, bytes]) -> bytes:
+    if not added:
+        return spliced(body, edits)
+    text = b",".join(msgspec.json.encode(name) + b":" + value for name, value in added.items())
+    at = found[-1].end if found else body.index(b"{") + 1
+    return spliced(body, [*edits, Edit(at, at, b"," + text if found else text)])

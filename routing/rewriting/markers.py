@@ -1,99 +1,145 @@
-"""Markers that a person types to choose a provider: ``[LUNAROUTE:name]``, and ``[LUNAROUTE:clear]``.
+"""Markers that a person types into a conversation: ``[LUNAROUTE:name]`` picks a provider, ``[LUNAROUTE:clear]`` ends that.
 
-The last marker in the conversation counts, and all are taken out before a provider sees them. A client sends the whole
-conversation with every request, so a choice lasts without being remembered, and the provider's prompt cache sees the same
-text each time. Only what a person wrote is looked at: texts of user messages, without what tools brought or what clients
-wrap as their own additions. So a file or a page that is read cannot choose.
+Clients send the conversation again with every request, so nothing is remembered here: the last marker among the user's
+messages counts, in this request and in all that follow, until another one comes or the client forgets the message that
+holds it (compaction, a Responses request that only says what is new). All that count are taken out each time, by which a
+conversation begins with the same bytes from one request to the next, and the provider's prompt cache holds.
+
+Only what a person wrote counts: no tool's result, nothing that a client put around or between it (routing.people). Those
+stay where they are.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from routing.people import stretches
-from routing.rewriting.bodies import MESSAGES_OF, encode
-from routing.rewriting.spans import NotAnObject, Span, items, members, replaced, string_at
+from routing.people import added
+from routing.rewriting.conversations import CONVERSATION, value_of
+from routing.rewriting.spans import CannotRewrite, Edit, Member, elements, members, spliced, text_at
 
-MARK = b"[LUNAROUTE:"
-CLEAR = "clear"
-_MARKER = re.compile(r"\[LUNAROUTE:([A-Za-z0-9_.-]{1,64})\][ \t]?\n?")
-_TEXT_TYPES = ("text", "input_text")
+_BEGINNING = b"[LUNAROUTE:"
+_MARKER = re.compile(rb"\[LUNAROUTE:([A-Za-z0-9_.-]{1,64})\]")
+_CLEAR = "clear"
+# White space as it stands in a JSON string: one piece of it goes with a marker.
+_SPACE_AFTER = re.compile(rb"\\r\\n| |\\[nt]")
+# Stands for a text in which nothing else was: Anthropic refuses a text of white space alone, and the others see no task.
+_INSTEAD = b"Continue."
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A body without its markers. `name` is the provider that is chosen, or empty; `found` counts the markers."""
+    """What the markers of a request say. ``name`` is "" where there is none, or the last one was a clear."""
 
     name: str
-    body: bytes
-    found: int
+    body: bytes  # without the markers that count
+    found: int  # how many did
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    name: str
+    start: int
+    end: int
 
 
 def find_markers(body: bytes, dialect: str) -> Marked:
-    """Find and take out the markers of a request's body, which may be anything."""
-    if MARK not in body:
+    """Read a request's markers and take them out. Never raises: what cannot be read has none."""
+    if _BEGINNING not in body or dialect not in CONVERSATION:
         return Marked("", body, 0)
-    edits: list[tuple[Span, bytes]] = []
     names: list[str] = []
-    for span in _texts(body, dialect):
-        text = string_at(body, span)
-        if text is None or "[LUNAROUTE:" not in text:
-            continue
-        rest, found = _take_out(text)
-        if found:
-            names += found
-            edits.append((span, encode(rest)))
-    if not edits:
-        return Marked("", body, 0)
-    chosen = "" if names[-1] == CLEAR else names[-1]
-    return Marked(chosen, replaced(body, edits), len(names))
-
-
-def _take_out(text: str) -> tuple[str, list[str]]:
-    names: list[str] = []
-    parts = []
-    for piece, is_typed in stretches(text):
-        if is_typed:
-            names += _MARKER.findall(piece)
-            piece = _MARKER.sub("", piece)
-        parts.append(piece)
-    rest = "".join(parts)
-    # A vendor refuses an empty text, and a message must keep its place.
-    return (rest if rest.strip() else "(continue)") if names else text, names
-
-
-def _texts(body: bytes, dialect: str) -> list[Span]:
-    """The texts of user messages."""
-    spans: list[Span] = []
+    edits: list[Edit] = []
     try:
-        top = members(body)
-        key = MESSAGES_OF.get(dialect, "")
-        conversation = next((value for name, _, value in reversed(top) if name == key), None)
-        if conversation is None:
-            return []
-        if dialect == "openai-responses" and body[conversation[0] : conversation[0] + 1] == b'"':
-            return [conversation]
-        for start, end in items(body, *conversation):
-            if body[start : start + 1] == b"{" and MARK in body[start:end]:
-                spans += _of_message(body, start, end)
-    except NotAnObject:
-        return []
-    return spans
+        for start, end in _texts(body, dialect):
+            markers = _markers(body, start, end)
+            names += [marker.name for marker in markers]
+            edits += _without(body, start, end, markers)
+    except CannotRewrite:
+        return Marked("", body, 0)
+    if not names:
+        return Marked("", body, 0)
+    last = names[-1]
+    return Marked("" if last.lower() == _CLEAR else last, spliced(body, edits), len(names))
 
 
-def _of_message(body: bytes, start: int, end: int) -> list[Span]:
-    parts = {name: value for name, _, value in members(body, start, end)}
-    role = string_at(body, parts["role"]) if "role" in parts else None
-    content = parts.get("content")
-    if role != "user" or content is None:
+def _texts(body: bytes, dialect: str) -> Iterator[tuple[int, int]]:
+    """Give where the user's texts begin and end, with their quotes, in the order of the conversation."""
+    place = value_of(body, members(body), CONVERSATION[dialect])
+    if place is None:
+        return
+    if body.startswith(b'"', place.start):
+        yield place.start, place.end  # a Responses request that is but a text
+    elif body.startswith(b"[", place.start):
+        for start, end in elements(body, place.start, place.end):
+            if body.find(_BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
+                yield from _texts_of_message(body, members(body, start, end))
+
+
+def _texts_of_message(body: bytes, found: list[Member]) -> Iterator[tuple[int, int]]:
+    content = value_of(body, found, "content")
+    if content is None or _text(body, found, "role") != "user" or _text(body, found, "type") not in (None, "message"):
+        return
+    if body.startswith(b'"', content.start):
+        yield content.start, content.end
+    elif body.startswith(b"[", content.start):
+        for start, end in elements(body, content.start, content.end):
+            if body.find(_BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
+                block = members(body, start, end)
+                text = value_of(body, block, "text")
+                if text and _text(body, block, "type") in ("text", "input_text") and body.startswith(b'"', text.start):
+                    yield text.start, text.end
+
+
+def _text(body: bytes, found: list[Member], name: str) -> str | None:
+    member = value_of(body, found, name)
+    return text_at(body, member.start, member.end) if member else None
+
+
+def _markers(body: bytes, start: int, end: int) -> list[_Marker]:
+    """Give the markers that a person wrote into the string from `start` to `end`."""
+    found = [_Marker(m[1].decode("ascii"), *m.span()) for m in _MARKER.finditer(body, start, end)]
+    text = text_at(body, start, end) if found else None
+    if text is None:
         return []
-    if body[content[0] : content[0] + 1] == b'"':
-        return [content]
-    spans = []
-    for block_start, block_end in items(body, *content):
-        if body[block_start : block_start + 1] != b"{":
-            continue
-        block = {name: value for name, _, value in members(body, block_start, block_end)}
-        kind = string_at(body, block["type"]) if "type" in block else None
-        if kind in _TEXT_TYPES and "text" in block:
-            spans.append(block["text"])
-    return spans
+    spans = added(text)
+    if not spans:
+        return found
+    kept, place, at, span = [], 0, start + 1, 0
+    for marker in found:
+        # Where it stands in the text: no character of a marker is ever part of an escape.
+        place += len(text_at(b'"%b"' % body[at : marker.start], 0, marker.start - at + 2) or "")
+        at = marker.start
+        while span < len(spans) and spans[span][1] <= place:
+            span += 1
+        if span == len(spans) or place < spans[span][0]:
+            kept.append(marker)
+    return kept
+
+
+def _without(body: bytes, start: int, end: int, markers: list[_Marker]) -> list[Edit]:
+    """Take markers out of the string from `start` to `end`, each with the white space after it, or else before it."""
+    edits: list[Edit] = []
+    first, last = start + 1, end - 1
+    for marker in markers:
+        after = _SPACE_AFTER.match(body, marker.end, last)
+        begin, stop = marker.start, after.end() if after else marker.end
+        least = edits[-1].end if edits else first
+        if stop == last and after is None:
+            begin -= _space_before(body, least, begin)
+        edits.append(Edit(begin, stop, b""))
+    rest = spliced(body[first:last], [Edit(e.start - first, e.end - first, b"") for e in edits])
+    if edits and not (text_at(b'"%b"' % rest, 0, len(rest) + 2) or "").strip():
+        return [Edit(first, last, _INSTEAD)]
+    return edits
+
+
+def _space_before(body: bytes, least: int, at: int) -> int:
+    """Give the length of the piece of white space that ends at `at`, in a string that goes back to `least`."""
+    if body.endswith(b" ", least, at):
+        return 1
+    if not body.endswith((b"\\n", b"\\t"), least, at):
+        return 0
+    # After an even number of backslashes it is a letter.
+    begin = at - 1
+    while begin > least and body[begin - 1] == 0x5C:
+        begin -= 1
+    return 2 if (at - 1 - begin) % 2 else 0

@@ -1,47 +1,43 @@
-"""What a model is told once when a conversation comes to it from another provider."""
+"""Telling a model that it has taken a conversation over: a message in front of it, once for each change."""
 
 from collections import OrderedDict
 
-from routing.rewriting.bodies import Body, CannotRewrite, message_for
-from routing.rewriting.templates import Template
+from routing.rewriting.bodies import Rewritten, prepended
+from routing.rewriting.templates import fill
 
-# Conversations of which it is known who served them last.
 MAX_SESSIONS = 10_000
 
 
+def with_notification(body: bytes, dialect: str, text: str) -> bytes:
+    """Give `body` with `text` as a user's message in front of its conversation. Raises CannotRewrite."""
+    return prepended(Rewritten(body), dialect, [{"role": "user", "content": text}]).body
+
+
+def notification(template: str, original: str, new: str, reason: str, model: str) -> str:
+    """Give a notification's text: who served the conversation, who does now, why, and with which model."""
+    return fill(template, {"original_provider": original, "new_provider": new, "reason": reason, "model": model})
+
+
 class Notices:
-    """Who served each conversation last."""
+    """Remembers who served each session last: of the 10,000 that were seen most recently."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[str, str] = OrderedDict()
+        self._served: OrderedDict[str, str] = OrderedDict()
 
     def due(self, session_id: str, provider: str, usual: str) -> str:
-        """Give from whom the conversation comes to `provider`, or "" where it was there already.
+        """Give whom `provider` takes the session over from, or "" if it does not.
 
-        Of a conversation that is not known it is `usual`, the provider that a request of its kind is meant for.
+        Of a session that is not known, that is `usual`: who would serve it if nothing were wrong. Remembers nothing: who
+        is asked may fail.
         """
-        before = self._last.get(session_id, usual) if session_id else usual
-        return "" if before == provider else before
+        before = self._served.get(session_id, usual) if session_id else ""
+        return before if before != provider else ""
 
     def served(self, session_id: str, provider: str) -> None:
-        """Note that `provider` has answered in that conversation."""
+        """Remember that `provider` has answered the session."""
         if not session_id:
             return
-        self._last[session_id] = provider
-        self._last.move_to_end(session_id)
-        if len(self._last) > MAX_SESSIONS:
-            self._last.popitem(last=False)
-
-
-def with_notification(
-    body: bytes, dialect: str, template: str, original: str, new: str, reason: str, model: str
-) -> bytes:
-    """Give the body with the filled-in `template` as a user's message in front; unchanged where that cannot be."""
-    values = {"original_provider": original, "new_provider": new, "reason": reason, "model": model}
-    text = Template(template, {}).fill(values)
-    try:
-        changed = Body(body)
-        changed.prepend(dialect, [message_for(dialect, {"role": "user", "content": text})])
-        return changed.apply()
-    except CannotRewrite:
-        return body
+        self._served[session_id] = provider
+        self._served.move_to_end(session_id)
+        if len(self._served) > MAX_SESSIONS:
+            self._served.popitem(last=False)

@@ -1,146 +1,144 @@
-"""Changes to a JSON text that leave every other byte as it was."""
+"""Where the parts of a JSON text stand in its bytes, so that one is replaced and all others stay as they came."""
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json.decoder import JSONDecoder, scanstring
 
 import msgspec
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_KEY = re.compile(rb'[ \t\n\r]*+,?+[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
+_NEXT = re.compile(rb"[ \t\n\r]*+,?+[ \t\n\r]*+")
+_END = re.compile(rb"[ \t\n\r]*+\}[ \t\n\r]*+\Z")
+
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_raw_array = msgspec.json.Decoder(list[msgspec.Raw])
-_string = msgspec.json.Decoder(str)
-# A key is at most this long before it is looked at as a whole.
-_KEY = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-
-Span = tuple[int, int]
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_decoder = JSONDecoder(strict=False)
 
 
-class NotAnObject(ValueError):
-    """The text is no JSON object."""
+class CannotRewrite(Exception):
+    """The bytes are no JSON object (or not what the dialect's endpoint takes): they are to be sent on as they are."""
 
 
-def members(text: bytes, start: int = 0, end: int | None = None) -> list[tuple[str, Span, Span]]:
-    """Give (key, span of the key, span of the value) for each member of the JSON object ``text[start:end]``, in order.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an object; `start` and `end` are those of its value."""
 
-    Raises NotAnObject. Keys that stand twice are given twice.
-    """
-    end = len(text) if end is None else end
-    piece = text if start == 0 and end == len(text) else text[start:end]
-    values = _values(piece)
-    found, at = [], _skip(piece, 0) + 1
-    for value in values:
-        key_at = _skip(piece, at)
-        match = _KEY.match(piece, key_at)
-        if match is None:
-            raise NotAnObject("expected a key")
-        value_at = _skip(piece, _skip(piece, match.end()) + 1)
-        size = len(value)
-        found.append(
-            (
-                _key(match.group()),
-                (start + key_at, start + match.end()),
-                (start + value_at, start + value_at + size),
-            )
-        )
-        at = _skip(piece, value_at + size) + 1
-    return found
+    name: str
+    start: int
+    end: int
 
 
-def _values(piece: bytes) -> list[bytes]:
-    """The values' bytes in order, those of repeated keys too."""
-    try:
-        found = _raw_object.decode(piece)
-    except (ValueError, RecursionError) as error:
-        raise NotAnObject(str(error) or type(error).__name__) from None
-    # A dictionary has a repeated key once: seldom, so it is counted by walking.
-    return _walk(piece, len(found), [bytes(value) for value in found.values()])
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Bytes to stand in place of those from `start` to `end`."""
+
+    start: int
+    end: int
+    replacement: bytes
 
 
-def _walk(piece: bytes, count: int, values: list[bytes]) -> list[bytes]:
-    at = _skip(piece, 0) + 1
-    for value in values:
-        key_at = _skip(piece, at)
-        match = _KEY.match(piece, key_at)
-        if match is None:
-            return _slowly(piece)
-        value_at = _skip(piece, _skip(piece, match.end()) + 1)
-        if not piece.startswith(value, value_at):
-            return _slowly(piece)
-        at = _skip(piece, value_at + len(value))
-        if piece[at : at + 1] not in (b",", b"}"):
-            return _slowly(piece)
-        at += 1
-    return values if piece[at - 1 : at] == b"}" or not count else _slowly(piece)
-
-
-def _slowly(piece: bytes) -> list[bytes]:
-    """The same by trying where each value ends; for objects with repeated keys."""
-    text = piece.decode("utf-8", "surrogatepass")
-    decoder, values, at = json.JSONDecoder(), [], 1 + len(text) - len(text.lstrip(" \t\r\n"))
-    while True:
-        at = _skip_text(text, at)
-        if text[at] == "}":
-            return values
-        _, at = decoder.raw_decode(text, at)
-        at = _skip_text(text, at) + 1
-        at = _skip_text(text, at)
-        _, after = decoder.raw_decode(text, at)
-        values.append(text[at:after].encode("utf-8", "surrogatepass"))
-        at = _skip_text(text, after)
-        if text[at] == ",":
-            at += 1
-
-
-def _skip_text(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
-
-
-def items(text: bytes, start: int, end: int) -> list[Span]:
-    """Give the spans of the items of the JSON array ``text[start:end]``, none for what is no array."""
-    piece = text[start:end]
-    try:
-        values = _raw_array.decode(piece)
-    except (ValueError, RecursionError):
-        return []
-    spans, at = [], _skip(piece, 0) + 1
-    for value in values:
-        at = _skip(piece, at)
-        size = len(bytes(value))
-        spans.append((start + at, start + at + size))
-        at = _skip(piece, at + size) + 1
-    return spans
-
-
-def string_at(text: bytes, span: Span) -> str | None:
-    """Give the JSON string at `span`, None for another value."""
-    piece = text[span[0] : span[1]]
-    if piece[:1] != b'"':
-        return None
-    try:
-        return _string.decode(piece)
-    except ValueError:
-        return json.loads(piece)  # lone surrogates
-
-
-def replaced(text: bytes, edits: Iterable[tuple[Span, bytes]]) -> bytes:
-    """Give `text` with each span replaced. Spans do not overlap; those that begin at one place keep their order."""
-    out, at = [], 0
-    for (start, end), new in sorted(edits, key=lambda edit: edit[0][0]):
-        out += (text[at:start], new)
-        at = end
-    out.append(text[at:])
+def spliced(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """Give `body` with `edits`, which do not overlap; of several at one place, the first comes first."""
+    view, out, at = memoryview(body), [], 0  # a view: a conversation is copied once
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        out += (view[at : edit.start], edit.replacement)
+        at = edit.end
+    out.append(view[at:])
     return b"".join(out)
 
 
-def _skip(piece: bytes, at: int) -> int:
-    return _SPACE.match(piece, at).end()
+def members(body: bytes, start: int = 0, end: int | None = None) -> list[Member]:
+    """Give the members of the object that stands from `start` to `end`, repeated names included, in order.
 
-
-def _key(raw: bytes) -> str:
+    Takes what ``json.loads`` takes. Raises CannotRewrite for anything but an object.
+    """
+    end = len(body) if end is None else end
     try:
-        return _string.decode(raw)
+        values = _raw_object.decode(memoryview(body)[start:end])
+    except (ValueError, RecursionError):
+        # What msgspec refuses may be JSON all the same: half a surrogate pair, as clients write that cut their texts.
+        return _members_of_any(body, start, end)
+    found = []
+    at = _opening(body, start, end)
+    for name, value in values.items():
+        key, raw = _KEY.match(body, at), bytes(value)
+        if key is None or not body.startswith(raw, key.end()):
+            return _members_of_any(body, start, end)  # a name comes twice
+        at = key.end() + len(raw)
+        found.append(Member(name, key.end(), at))
+    return found if _END.match(body, at, end) else _members_of_any(body, start, end)
+
+
+def elements(body: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """Give where the elements of the list begin and end that stands from `start` to `end`. Raises CannotRewrite."""
+    at = start + 1
+    found = []
+    try:
+        for value in _raw_list.decode(memoryview(body)[start:end]):
+            at = _NEXT.match(body, at).end()
+            found.append((at, at + len(memoryview(value))))
+            at = found[-1][1]
+        return found
+    except (ValueError, RecursionError):
+        return _elements_of_any(body, start, end)
+
+
+def text_at(body: bytes, start: int, end: int) -> str | None:
+    """Give the string that stands from `start` to `end`, or None where something else does."""
+    if body[start : start + 1] != b'"':
+        return None
+    try:
+        return msgspec.json.decode(memoryview(body)[start:end], type=str)
     except ValueError:
-        return json.loads(raw)
+        return _text_of_any(body[start:end])
+
+
+def _text_of_any(raw: bytes) -> str | None:
+    try:
+        return scanstring(raw.decode(errors="surrogateescape"), 1, False)[0]
+    except ValueError:
+        return None
+
+
+def _opening(body: bytes, start: int, end: int) -> int:
+    at = _SPACE.match(body, start, end).end()
+    if body[at : at + 1] != b"{":
+        raise CannotRewrite("the body is no JSON object")
+    return at + 1
+
+
+def _members_of_any(body: bytes, start: int, end: int) -> list[Member]:
+    text = _latin(body, start, end)
+    at = _opening(body, start, end)
+    found = []
+    while not _END.match(body, at, end):
+        key = _KEY.match(body, at, end)
+        if key is None or (b"," in body[at : key.start(1)]) != bool(found):
+            raise CannotRewrite("the body is no JSON object")
+        at = start + _end_of_value(text, key.end() - start)
+        found.append(Member(_text_of_any(key[1]) or "", key.end(), at))
+    return found
+
+
+def _elements_of_any(body: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    text = _latin(body, start, end)
+    at = _NEXT.match(body, start + 1).end()
+    found = []
+    while body[at : at + 1] != b"]" and at < end:
+        found.append((at, start + _end_of_value(text, at - start)))
+        at = _NEXT.match(body, found[-1][1]).end()
+    return found
+
+
+def _latin(body: bytes, start: int, end: int) -> str:
+    """Give the bytes as a text of as many characters: JSON's own are ASCII, so its parts stand in the same places."""
+    return body[start:end].decode("latin-1")
+
+
+def _end_of_value(text: str, at: int) -> int:
+    try:
+        return _decoder.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        raise CannotRewrite("the body is no JSON object") from None

@@ -1,15 +1,23 @@
-"""Templates of headers, bodies and notifications: ``${name}`` is filled in for each request."""
+"""Texts with variables: ``${provider}``, ``${model}``, ``${session_id}``, ``${request_id}``, ``${env.NAME}``.
+
+The environment of a proxy holds its owner's secrets, and headers and bodies go to a provider: what looks like a secret,
+by its name or by an address with a password in it, gives an empty text.
+"""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 REQUEST_VARIABLES = ("provider", "model", "session_id", "request_id")
 NOTIFICATION_VARIABLES = ("original_provider", "new_provider", "reason", "model")
-# Variables of the environment whose names look like this hold what must not leave the machine.
-_SECRET = re.compile(
-    r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|PRIVATE|COOKIE|SIGNATURE|CERT|DSN|DATABASE_URL|_URI$|_PAT$|_PWD$|^PGPASS",
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|APIKEY|KEYS?(?:_|\Z)|(?:\A|_)(?:AUTH|AUTHORIZATION|PRIVATE|PASS|DSN|COOKIES?|SIGNATURE)(?:_|\Z)"
+    r"|DATABASE_UR[LI]|CONNECTION_STRING|.PWD\Z",
     re.IGNORECASE,
 )
+_SECRET_ADDRESS = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 def check_template(text: str, notification: bool = False) -> str | None:
@@ -25,36 +33,53 @@ def check_template(text: str, notification: bool = False) -> str | None:
     return None
 
 
-def looks_secret(name: str) -> bool:
-    """Tell whether a variable of the environment seems to hold a secret."""
-    return _SECRET.search(name) is not None
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Give `text` with its variables replaced; one that `values` does not have stays as it is."""
+    return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), text)
 
 
+@dataclass(frozen=True, slots=True)
 class Template:
-    """A text with variables. Those of the environment are filled in at once, the rest by each request."""
+    """A text whose variables `names` stand between its `literals`, of which there is one more."""
 
-    __slots__ = ("_parts", "is_constant", "warnings")
+    literals: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
-    def __init__(self, text: str, environ: Mapping[str, str]) -> None:
-        head, *rest = text.split("${")
-        parts: list[tuple[str, str]] = []  # (text, name of the variable after it)
-        self.warnings: list[str] = []
-        for piece in rest:
-            name, _, after = piece.partition("}")
-            if name.startswith("env."):
-                head += self._from(environ, name[4:]) + after
+    @classmethod
+    def of(cls, text: str, known: Mapping[str, str]) -> "Template":
+        """Read `text`; those of its variables that are `known` by now are replaced, once and for all."""
+        pieces = _VARIABLE.split(text)
+        literals, names = [pieces[0]], []
+        for name, literal in zip(pieces[1::2], pieces[2::2], strict=True):
+            if name in REQUEST_VARIABLES and name not in known:
+                names.append(name)
+                literals.append(literal)
             else:
-                parts.append((head, name))
-                head = after
-        self._parts = (*parts, (head, ""))
-        self.is_constant = not parts
-
-    def _from(self, environ: Mapping[str, str], name: str) -> str:
-        if looks_secret(name):
-            self.warnings.append(f"${{env.{name}}} looks like a secret and is left empty")
-            return ""
-        return environ.get(name, "")
+                literals[-1] += known.get(name, f"${{{name}}}") + literal
+        return cls(tuple(literals), tuple(names))
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Give the text with `values`; one that is missing is empty."""
-        return "".join([text + values.get(name, "") for text, name in self._parts])
+        """Give the text; `values` has all of `names`."""
+        out = [self.literals[0]]
+        for name, literal in zip(self.names, self.literals[1:], strict=True):
+            out += (values[name], literal)
+        return "".join(out)
+
+
+def environment(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Give the ``env.NAME`` variables of `text` with their values, and a warning for each that looks like a secret.
+
+    A variable that the environment does not have is empty.
+    """
+    values, warnings = {}, []
+    for variable in dict.fromkeys(_VARIABLE.findall(text)):
+        prefix, dot, name = variable.partition(".")
+        if prefix != "env" or not dot:
+            continue
+        value = environ.get(name, "")
+        if _SECRET_NAME.search(name) or _SECRET_ADDRESS.search(value):
+            warnings.append(f"${{{variable}}} looks like a secret and gives an empty text")
+            value = ""
+        # Bytes that are no UTF-8 stand in the environment as halves of surrogate pairs, which no JSON can hold.
+        values[variable] = value.encode(errors="replace").decode()
+    return values, warnings

@@ -1,4 +1,4 @@
-"""The first and the last words that a person wrote in a conversation."""
+"""Which words in a conversation a person wrote."""
 
 from routing.people import words
 from sessions.dialects.facts import Message
