@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from lunaroute_site.config_schema import TEMPLATED, Config
+from lunaroute_site.config_schema import INTERNAL, TEMPLATED, Config
 from routing.rewriting.templates import check_template
 
 # Environment variable → key. What stands for a path in the file stands here as the same path.

@@ -3,7 +3,7 @@
 from routing.heads import header
 
 
-def client_of(headers: Pairs) -> str:
+def client_of(headers: list[tuple[str, str]]) -> str:
     """Name the client: claude-code, codex, opencode or other."""
     agent = header(headers, "user-agent").lower()
     if "opencode" in agent or header(headers, "x-opencode-session"):

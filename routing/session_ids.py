@@ -24,7 +24,7 @@ def valid_session_id(value: object) -> bool:
     return isinstance(value, str) and _VALID.match(value) is not None
 
 
-def session_id_of(headers: Pairs, body: bytes) -> str | None:
+def session_id_of(headers: list[tuple[str, str]], body: bytes) -> str | None:
     """Find the session that a request names, or None. `body` may be anything."""
     try:
         fields = _body.decode(body) if body else _Body()

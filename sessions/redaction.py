@@ -14,7 +14,7 @@ import msgspec
 from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
-from proxy.capture import Begin
+from proxy.capture import Begin, Routing
 from routing.heads import header
 from sessions.decoding import Decoder, Overflow, is_known
 from sessions.dialects import response_parser

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.capture import Begin
+from proxy.capture import Begin, Routing
 from routing.clients import client_of
 from routing.heads import header
 from sessions import bulk

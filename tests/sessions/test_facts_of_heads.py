@@ -11,10 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.decoding import Decoder, Overflow
-from routing.clients import client_of
-from routing.session_ids import session_id_of
 from sessions import prices
-from sessions.decoding import Decoder, Overflow
 from sessions.dialects.facts import Usage
 from sessions.headers import kept_headers, masked_query, metadata_of
 from sessions.prices import cost_usd
