@@ -15,7 +15,6 @@ from proxy.capture import Attempt, Routing
 from sessions import prices, rows, stats
 from sessions.browser.routes import route_of
 from sessions.deletion import delete_session
-from sessions.dialects.facts import Usage
 from sessions.export.jsonl_export import from_rows
 from sessions.importing import Importer
 from sessions.models import Exchange, ModelPrice, Session
@@ -27,7 +26,6 @@ from tests.support.routed import FAILED_OVER, RATE_LIMITED, routings
 
 BODY = compact({"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hello"}]})
 GPT = ANSWER.replace(b"claude-sonnet-4-5", b"gpt-5")
-USAGE = Usage(input=5, output=2)
 _sessions = count()
 
 
@@ -69,12 +67,25 @@ def test_what_is_told_of_its_end_names_who_answered(store):
     assert (change.what, change.provider) == ("ended", "backup")
 
 
-def test_the_price_is_that_of_who_answered(record):
+@pytest.fixture
+def own_prices(both_databases):
+    """A price for each type of provider, USD per million tokens."""
+    for kind, price in (("anthropic", 1), ("openai", 1000)):
+        ModelPrice.objects.create(pattern="gpt-5", provider_type=kind, input=price, output=price)
+    prices.refresh(at_once=True)
+    yield
+    prices._own, prices._read_at = (), float("-inf")
+
+
+def test_the_price_is_that_of_who_answered(own_prices, record):
+    assert record(BODY, GPT, routing=FAILED_OVER).cost_usd == pytest.approx(7 / 1000)
+    assert record(BODY, GPT).cost_usd == pytest.approx(7 / 1_000_000)
+
+
+def test_priced_anew_it_still_is(own_prices, record):
     row = record(BODY, GPT, routing=FAILED_OVER)
-    assert row.cost_usd == prices.cost_usd("openai", "gpt-5", USAGE, row.started_at)
-    ModelPrice.objects.create(pattern="gpt-5", provider_type="anthropic", input=1, output=1)
-    ModelPrice.objects.create(pattern="gpt-5", provider_type="openai", input=1000, output=1000)
-    reprice(["gpt-5"])
+    Exchange.objects.update(cost_usd=None)
+    reprice()
     row.refresh_from_db()
     assert row.cost_usd == pytest.approx(7 / 1000)
 
