@@ -13,6 +13,9 @@ from pii.policy import CustomPattern as PolicyPattern
 # Below these keys `${…}` is filled in for each request and is no variable of the file.
 TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
 
+# Fields of the configuration that are no keys of the file.
+INTERNAL = ("home", "file", "names_providers")
+
 # Types of values and the keys that switch their detectors.
 PII_TYPES = {
     "EMAIL": "detect_email",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 
 from proxy.decoding import Decoder, Overflow, is_known
 from proxy.exchange import Exchange
@@ -12,8 +13,11 @@ from proxy.state import CREDENTIALS, Target
 from routing.codex_auth import LoginError
 from routing.families import api_for, model_for
 from routing.paths import BODY_DIALECTS, COUNT_TOKENS, MODELS
-from routing.rewriting import CannotRewrite, Variables, peek_model
-from routing.rewriting.markers import MARK, Marked, find_markers
+from routing.rewriting.bodies import peek_model
+from routing.rewriting.conversations import COUNT_TOKENS as COUNTED
+from routing.rewriting.markers import BEGINNING, Marked, find_markers
+from routing.rewriting.rewriter import Variables
+from routing.rewriting.spans import CannotRewrite
 from routing.session_ids import session_id_of
 from routing.translation.context import Context, Untranslatable
 from routing.translation.requests import translate_request
@@ -42,6 +46,7 @@ class Incoming:
     def __init__(self, exchange: Exchange, endpoint: str, max_body: int) -> None:
         self.scope, self.listener, self.request_id = exchange.scope, exchange.listener, exchange.request_id
         self.endpoint, self.dialect = endpoint, BODY_DIALECTS.get(endpoint, "")
+        self.body_dialect = COUNTED if endpoint == COUNT_TOKENS else self.dialect
         self.pieces = exchange.body or []
         self.sent_body = b"".join(self.pieces)
         self.headers: Headers = self.scope["headers"]
@@ -64,7 +69,7 @@ class Incoming:
             return self.sent_body
 
     def _marked(self) -> Marked | None:
-        if not self.dialect or MARK not in self.body:
+        if not self.dialect or BEGINNING not in self.body:
             return None
         marked = find_markers(self.body, self.dialect)
         if not marked.found:
@@ -127,7 +132,7 @@ def _own(incoming: Incoming, target: Target, model: str, notify) -> Outgoing:
     variables = _variables(incoming, target, model or incoming.model)
     if target.rewriter.changes_body or model:
         try:
-            rewritten = target.rewriter.body(body, incoming.dialect, variables, model or None)
+            rewritten = target.rewriter.body(body, incoming.body_dialect, variables, model or None)
             body = rewritten.body
             notes += rewritten.changes
         except CannotRewrite as error:
@@ -205,7 +210,7 @@ def _changed_headers(target: Target, variables: Variables, notes: list[str]) -> 
         notes += problems
     if target.login is not None:
         try:
-            pairs = target.login.headers()
+            pairs = target.login.headers(monotonic())
         except LoginError as error:
             raise CannotServe(502, f"LunaRoute: provider {target.name}: {error}") from None
         lines += b"".join(b"%b: %b\r\n" % pair for pair in pairs)

@@ -26,9 +26,10 @@ from routing.clients import client_of
 from routing.definitions import Provider, RequestFacts
 from routing.families import api_for
 from routing.paths import BODY_DIALECTS, COUNT_TOKENS, MODELS, endpoint_of
-from routing.rewriting import peek_model
-from routing.rewriting.markers import MARK
-from routing.rewriting.notifications import with_notification
+from routing.rewriting.bodies import peek_model
+from routing.rewriting.markers import BEGINNING
+from routing.rewriting.notifications import notification, with_notification
+from routing.rewriting.spans import CannotRewrite
 from routing.router import Decision
 from routing.rules import RuleSet
 from routing.translation.answers import StreamTranslator, WrongDialect, translate_answer
@@ -90,7 +91,7 @@ def _passes(exchange: Exchange, rules: RuleSet) -> bool:
     if len(pieces) > 1:
         pieces[:] = [b"".join(pieces)]
     body = pieces[0] if pieces else b""
-    if MARK in body or rules.needs_headers or rules.needs_client:
+    if BEGINNING in body or rules.needs_headers or rules.needs_client:
         return False
     if not rules:
         return True
@@ -154,6 +155,8 @@ class Call:
 
     def __init__(self, exchange: Exchange, request: ProxyRequest, incoming: Incoming, decision: Decision) -> None:
         self.exchange, self.request, self.incoming, self.decision = exchange, request, incoming, decision
+        # Who would serve it if nothing were wrong, and nobody had chosen another.
+        self._usual = decision.providers[0].name if decision.rule else exchange.target.name
         self._attempts: list[Attempt] = []
         self._held: tuple[Outgoing, Response, object] | None = None  # the last answer, while another one is asked
         self._failure: tuple[Outgoing, UpstreamError] | None = None
@@ -256,25 +259,27 @@ class Call:
         """Give the body with a notification in front, where the conversation comes to `provider` from another."""
         if not provider.switch_notification or not dialect:
             return body
-        usual = self.decision.providers[0].name
         reason = f"{self._from}: {self._reason}" if self._from else self.decision.why
-        original = state.current.notices.due(self.incoming.session_id, provider.name, usual)
+        original = state.current.notices.due(self.incoming.session_id, provider.name, self._usual)
         if not original:
             return body
-        self.incoming.notes.append(f"the model is told that {provider.name} takes over from {original}")
-        return with_notification(
-            body, dialect, provider.switch_notification, original, provider.name, reason, self.incoming.model
-        )
+        text = notification(provider.switch_notification, original, provider.name, reason, self.incoming.model)
+        try:
+            body = with_notification(body, dialect, text)
+        except CannotRewrite as error:
+            self.incoming.notes.append(f"the model was not told that {provider.name} takes over: {error}")
+        else:
+            self.incoming.notes.append(f"the model was told that {provider.name} takes over from {original}")
+        return body
 
     # -- answers -----------------------------------------------------------------------------------------------
 
     async def _pass_on(self, outgoing: Outgoing, response: Response) -> RawResponse:
         exchange = self.exchange
         exchange.body = None
+        if state.current.has_notifications:
+            state.current.notices.served(self.incoming.session_id, outgoing.target.name)
         self.incoming.body = self.incoming.sent_body = b""
-        state.current.notices.served(self.incoming.session_id, outgoing.target.name) if _notices(
-            self.decision
-        ) else None
         self._note_routing(outgoing)
         if outgoing.context is None:
             return relayed(exchange, self.request, response, *self._headers(outgoing))
@@ -363,10 +368,6 @@ class Call:
 
 def _is_foreign(provider: Provider) -> bool:
     return api_for(provider, "anthropic") != "anthropic"
-
-
-def _notices(decision: Decision) -> bool:
-    return any(provider.switch_notification for provider in decision.providers)
 
 
 def _text(response: Response) -> dict[str, str]:

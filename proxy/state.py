@@ -9,8 +9,8 @@ from proxy.upstream import Upstream
 from routing.board import Board
 from routing.codex_auth import CodexLogin
 from routing.definitions import Provider
-from routing.rewriting import Rewriter, Variables
 from routing.rewriting.notifications import Notices
+from routing.rewriting.rewriter import Rewriter, Variables
 from routing.router import Router
 from routing.rules import RuleSet
 from routing.snapshot import Snapshot
@@ -54,6 +54,7 @@ class State:
     notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
     has_markers: bool = False  # whether a marker could choose another provider
+    has_notifications: bool = False  # whether a model is told who it takes over from
     may_act: bool = False  # whether a rule or a marker could act on a request
 
     def target(self, provider: Provider) -> Target:
@@ -71,6 +72,7 @@ class State:
         """Serve the next request by these. `are_named`: somebody chose the providers; they are not just the default."""
         self.snapshot, self.router = snapshot, Router(rules, providers, self.board, self.router.strategies)
         self.has_markers = are_named and sum(provider.enabled for provider in providers.values()) > 1
+        self.has_notifications = any(provider.switch_notification for provider in providers.values())
         self.may_act = bool(rules) or self.has_markers
         for name in [name for name in self.targets if name not in providers]:
             self.targets.pop(name).upstream.retire()
@@ -106,8 +108,10 @@ def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
         dropped = dropped | CREDENTIALS
         added += credential(provider.provider_type, provider.api_key)
     login = CodexLogin(provider.codex_auth) if provider.codex_auth else None
-    changes = rewriter.needs_request or provider.model or provider.model_map or provider.openai_api
-    metadata = rewriter.metadata(Variables(provider=provider.name)) if rewriter.static_headers is not None else {}
+    changes = (
+        rewriter.needs_request or rewriter.changes_body or provider.model or provider.model_map or provider.openai_api
+    )
+    metadata = rewriter.metadata(Variables(provider.name, "", "", "")) if rewriter.static_headers is not None else {}
     return Target(
         provider,
         provider.name,

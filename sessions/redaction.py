@@ -15,8 +15,8 @@ from pii.events import redact_stream
 from pii.policy import FAILED
 from pii.redactor import Redactor
 from proxy.capture import Begin, Routing
+from proxy.decoding import Decoder, Overflow, is_known
 from routing.heads import header
-from sessions.decoding import Decoder, Overflow, is_known
 from sessions.dialects import response_parser
 from sessions.digest import Live
 from sessions.split import Parts, join

@@ -17,7 +17,7 @@ from routing.people import added
 from routing.rewriting.conversations import CONVERSATION, value_of
 from routing.rewriting.spans import CannotRewrite, Edit, Member, elements, members, spliced, text_at
 
-_BEGINNING = b"[LUNAROUTE:"
+BEGINNING = b"[LUNAROUTE:"
 _MARKER = re.compile(rb"\[LUNAROUTE:([A-Za-z0-9_.-]{1,64})\]")
 _CLEAR = "clear"
 # White space as it stands in a JSON string: one piece of it goes with a marker.
@@ -44,7 +44,7 @@ class _Marker:
 
 def find_markers(body: bytes, dialect: str) -> Marked:
     """Read a request's markers and take them out. Never raises: what cannot be read has none."""
-    if _BEGINNING not in body or dialect not in CONVERSATION:
+    if BEGINNING not in body or dialect not in CONVERSATION:
         return Marked("", body, 0)
     names: list[str] = []
     edits: list[Edit] = []
@@ -70,7 +70,7 @@ def _texts(body: bytes, dialect: str) -> Iterator[tuple[int, int]]:
         yield place.start, place.end  # a Responses request that is but a text
     elif body.startswith(b"[", place.start):
         for start, end in elements(body, place.start, place.end):
-            if body.find(_BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
+            if body.find(BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
                 yield from _texts_of_message(body, members(body, start, end))
 
 
@@ -82,7 +82,7 @@ def _texts_of_message(body: bytes, found: list[Member]) -> Iterator[tuple[int, i
         yield content.start, content.end
     elif body.startswith(b"[", content.start):
         for start, end in elements(body, content.start, content.end):
-            if body.find(_BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
+            if body.find(BEGINNING, start, end) >= 0 and body.startswith(b"{", start):
                 block = members(body, start, end)
                 text = value_of(body, block, "text")
                 if text and _text(body, block, "type") in ("text", "input_text") and body.startswith(b'"', text.start):

@@ -64,7 +64,7 @@ def test_the_guides_headers_and_bodies(routed, first):
         assert kept in request.body
     server.wait_recorded(1)
     ((routing,),) = server.rows("select routing from exchanges")
-    assert "top_p: overridden" in json.loads(routing)["notes"]
+    assert "top_p set" in json.loads(routing)["notes"]
 
 
 def test_costs_by_project_with_the_guides_own_line(routed, first):
@@ -103,7 +103,7 @@ def test_a_model_is_replaced_by_its_name(routed, first):
     assert [request.json["model"] for request in first.requests] == ["small", "big"]
 
 
-@pytest.mark.parametrize("body", [b"no json", b"[1, 2]", b'{"model": ', b"\xff\xfe", b'{"messages": 7}'])
+@pytest.mark.parametrize("body", [b"no json", b"[1, 2]", b'{"model": ', b"\xff\xfe"])
 def test_a_body_that_cannot_be_changed_is_sent_on_as_it_is(routed, first, body):
     server = routed(GUIDE)
     post(server, body)
