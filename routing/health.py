@@ -15,19 +15,19 @@ class Health:
     degraded; with fewer than `min_requests` it is unknown.
     """
 
-    __slots__ = ("_bad", "_good", "_healthy", "_min_requests", "_stamps", "_unhealthy", "_width")
+    __slots__ = ("_bad", "_good", "_healthy", "_min_requests", "_per_sec", "_stamps", "_unhealthy")
 
     def __init__(
         self, window_secs: float = 60, healthy: float = 0.95, unhealthy: float = 0.75, min_requests: int = 10
     ) -> None:
-        self._width = window_secs / _BUCKETS
+        self._per_sec = _BUCKETS / window_secs
         self._healthy, self._unhealthy, self._min_requests = healthy, unhealthy, min_requests
         self._stamps = [-1] * _BUCKETS  # which bucket of all time is in its place
         self._good, self._bad = [0] * _BUCKETS, [0] * _BUCKETS
 
     def record(self, ok: bool, now: float) -> None:
         """Count one request."""
-        stamp = int(now // self._width)
+        stamp = int(now * self._per_sec)
         place = stamp % _BUCKETS
         if self._stamps[place] != stamp:
             self._stamps[place] = stamp
@@ -39,7 +39,7 @@ class Health:
 
     def counts(self, now: float) -> tuple[int, int]:
         """Give (served, failed) in the window."""
-        oldest = int(now // self._width) - _BUCKETS
+        oldest = int(now * self._per_sec) - _BUCKETS
         places = [place for place, stamp in enumerate(self._stamps) if stamp > oldest]
         return sum(self._good[place] for place in places), sum(self._bad[place] for place in places)
 

@@ -40,6 +40,7 @@ class RuleSet:
         # What the proxy must know of a request before it asks.
         self.needs_model = any(c.rule.model_pattern for c in self._compiled)
         self.needs_headers = any(c.rule.headers for c in self._compiled)
+        self._header_names = frozenset([name.lower() for c in self._compiled for name, _ in c.rule.headers])
         self.needs_client = any(c.rule.client for c in self._compiled)
 
     def match(self, facts: RequestFacts) -> Rule | None:
@@ -51,10 +52,10 @@ class RuleSet:
         values: Mapping[str, list[str]] | None = None
         for compiled in self._fit(facts.model, facts.path):
             rule = compiled.rule
-            if rule.client and rule.client != facts.client or rule.dialect and rule.dialect != facts.dialect:
+            if (rule.client and rule.client != facts.client) or (rule.dialect and rule.dialect != facts.dialect):
                 continue
             if compiled.headers:
-                values = _by_name(facts.headers) if values is None else values
+                values = _by_name(facts.headers, self._header_names) if values is None else values
                 if not all(header.fits(values) for header in compiled.headers):
                     continue
             yield rule
@@ -156,10 +157,11 @@ def conditions_of(rule: Rule) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _by_name(headers: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
+def _by_name(headers: Iterable[tuple[str, str]], names: Collection[str]) -> Mapping[str, list[str]]:
     values = defaultdict(list)
     for name, value in headers:
-        values[name].append(value)
+        if name in names:
+            values[name].append(value)
     return values
 
 
@@ -174,7 +176,7 @@ def _explained(rule: Rule, facts: RequestFacts) -> tuple[bool, str]:
         return False, f"client is {facts.client or 'unknown'}, not {rule.client}"
     if rule.dialect and rule.dialect != facts.dialect:
         return False, f"dialect is {facts.dialect or 'unknown'}, not {rule.dialect}"
-    values = _by_name(facts.headers)
+    values = _by_name(facts.headers, [name.lower() for name, _ in rule.headers])
     for name, pattern in rule.headers:
         if not _Header(name, pattern).fits(values):
             there = f"does not match {pattern}" if name.lower() in values else "is not there"
