@@ -1,51 +1,57 @@
-"""A provider's rate of success over the last while. Times are seconds of any clock that does not go back."""
+"""A provider's health: the share of its requests that it served, over the last minute.
 
-UNKNOWN, HEALTHY, DEGRADED, UNHEALTHY = "unknown", "healthy", "degraded", "unhealthy"
+Sans-io: `now` is a monotonic clock's reading, in seconds.
+"""
+
+HEALTHY, DEGRADED, UNHEALTHY, UNKNOWN = "healthy", "degraded", "unhealthy", "unknown"
+_BUCKETS = 60
 
 
 class Health:
-    """Counts by the second, for `window_secs` of them: what is older no longer counts."""
+    """Counts the served and the failed of the last `window_secs` in sixty buckets, so of a second by default.
 
-    __slots__ = ("_bad", "_good", "_healthy", "_least", "_second", "_size", "_unhealthy")
+    The bucket that is being filled counts as a whole one: what is seen reaches back between 59 and 60 sixtieths of the
+    window. At a rate of `healthy` and above the provider is healthy, below `unhealthy` it is unhealthy, between them
+    degraded; with fewer than `min_requests` it is unknown.
+    """
+
+    __slots__ = ("_bad", "_good", "_healthy", "_min_requests", "_per_sec", "_stamps", "_unhealthy")
 
     def __init__(
-        self,
-        window_secs: float = 60,
-        healthy_threshold: float = 0.95,
-        unhealthy_threshold: float = 0.75,
-        min_requests: int = 10,
+        self, window_secs: float = 60, healthy: float = 0.95, unhealthy: float = 0.75, min_requests: int = 10
     ) -> None:
-        self._size = max(int(window_secs), 1)
-        self._healthy, self._unhealthy, self._least = healthy_threshold, unhealthy_threshold, min_requests
-        self._good, self._bad = [0] * self._size, [0] * self._size
-        self._second = 0  # the newest that is counted
+        self._per_sec = _BUCKETS / window_secs
+        self._healthy, self._unhealthy, self._min_requests = healthy, unhealthy, min_requests
+        self._stamps = [-1] * _BUCKETS  # which bucket of all time is in its place
+        self._good, self._bad = [0] * _BUCKETS, [0] * _BUCKETS
 
-    def record(self, is_good: bool, now: float) -> None:
-        """Count a request that ended at `now`."""
-        second = int(now)
-        if second != self._second:
-            self._forget(second)
-        (self._good if is_good else self._bad)[self._second % self._size] += 1
-
-    def _forget(self, second: int) -> None:
-        for passed in range(max(self._second + 1, second - self._size + 1), second + 1):
-            self._good[passed % self._size] = self._bad[passed % self._size] = 0
-        self._second = max(second, self._second)
+    def record(self, ok: bool, now: float) -> None:
+        """Count one request."""
+        stamp = int(now * self._per_sec)
+        place = stamp % _BUCKETS
+        if self._stamps[place] != stamp:
+            self._stamps[place] = stamp
+            self._good[place] = self._bad[place] = 0
+        if ok:
+            self._good[place] += 1
+        else:
+            self._bad[place] += 1
 
     def counts(self, now: float) -> tuple[int, int]:
-        """Give how many succeeded and how many failed."""
-        self._forget(int(now))
-        return sum(self._good), sum(self._bad)
+        """Give (served, failed) in the window."""
+        oldest = int(now * self._per_sec) - _BUCKETS
+        places = [place for place, stamp in enumerate(self._stamps) if stamp > oldest]
+        return sum(self._good[place] for place in places), sum(self._bad[place] for place in places)
 
     def rate(self, now: float) -> float | None:
-        """Give the share that succeeded, or None where there was no request."""
+        """Give the share that was served, from 0 to 1, or None where nothing was asked."""
         good, bad = self.counts(now)
         return good / (good + bad) if good + bad else None
 
     def status(self, now: float) -> str:
-        """Say how the provider fares; UNKNOWN from too few requests."""
+        """Give HEALTHY, DEGRADED, UNHEALTHY or UNKNOWN."""
         good, bad = self.counts(now)
-        if good + bad < self._least:
+        if not good + bad or good + bad < self._min_requests:
             return UNKNOWN
         rate = good / (good + bad)
         if rate >= self._healthy:

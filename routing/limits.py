@@ -1,139 +1,163 @@
-"""What a provider says of its limits in the headers of an answer, and for how long it is left alone after it refused.
+"""What a provider's answer says about its limits: how long to leave it alone, and how much of each quota is left.
 
-Retry-After: RFC 9110, section 10.2.3. Anthropic: https://docs.anthropic.com/en/api/rate-limits#response-headers. OpenAI:
-https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers.
+Headers are pairs of raw bytes, as they came. Nothing that a provider may send there raises anything. Sources:
+RFC 9110 section 10.2.3 (Retry-After); docs.anthropic.com/en/api/rate-limits; platform.openai.com/docs/guides/rate-limits;
+the ``unified`` quotas are those of Anthropic's subscriptions, which no page describes.
 """
 
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from math import isfinite
 
-# Seconds: the longest rest that a header asks for, and the longest that we choose.
-LONGEST, LONGEST_OWN = 86400.0, 3600.0
-# An overloaded provider (529) that names no time is tried again sooner than one that refuses an account.
-OVERLOADED_BASE = 5.0
+RATE_LIMITED, OVERLOADED = 429, 529  # 529: Anthropic's "overloaded_error"
+MAX_TOLD_SECS = 86_400.0  # what a provider asks for is honoured up to here
+MAX_GUESSED_SECS = 3_600.0  # what is guessed without its word, up to here
+OVERLOADED_SECS = 5.0  # an overload is soon over, a quota is not
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_ANTHROPIC = "anthropic-ratelimit-"
-_UNIFIED = "anthropic-ratelimit-unified-"
-_OPENAI_KINDS = ("requests", "tokens")
+Headers = Iterable[tuple[bytes, bytes]]
+
+_ANTHROPIC, _UNIFIED, _OPENAI = "anthropic-ratelimit-", "anthropic-ratelimit-unified-", "x-ratelimit-"
+_PREFIXES = (b"retry-after", _ANTHROPIC.encode(), _OPENAI.encode())
+_NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,18})?", re.ASCII)
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ms|us|µs|ns|[dhms])", re.ASCII)
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One limit as the provider last told it. `reset_at` is seconds since the epoch; None: not told."""
+    """One limit of a provider. `reset_at` is in seconds since the epoch; None is what was not said.
 
-    name: str
-    limit: float | None
-    remaining: float | None
-    reset_at: float | None
+    Where the provider tells only a share that is used (``unified``…), `limit` is 1 and `remaining` the share left.
+    """
 
-    @property
-    def is_exhausted(self) -> bool:
-        return self.remaining is not None and self.remaining <= 0
+    name: str  # "requests", "tokens", "input-tokens", "unified-5h", …
+    limit: float | None = None
+    remaining: float | None = None
+    reset_at: float | None = None
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Give the seconds that `headers` (names in lower case) ask to wait, or None. `now`: seconds since the epoch."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _bounded(milliseconds / 1000)
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    seconds = _number(text)
+def limit_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """Give those of `headers` that this module reads."""
+    return tuple([pair for pair in headers if pair[0].lower().startswith(_PREFIXES)])
+
+
+def retry_after(headers: Headers, now_wall: float) -> float | None:
+    """Give the seconds that the provider asks to be left alone, at most a day, or None where it says nothing of use.
+
+    ``retry-after-ms`` (OpenAI's) is finer and goes first; then ``Retry-After`` in seconds or as a date. A date that is
+    over counts as nothing said: the clocks may differ.
+    """
+    found = {name.lower(): value for name, value in headers if name.lower().startswith(b"retry-after")}
+    millis = _number(_text(found.get(b"retry-after-ms", b"")))
+    if millis is not None:
+        return min(millis / 1000, MAX_TOLD_SECS)
+    value = _text(found.get(b"retry-after", b""))
+    seconds = _number(value)
     if seconds is None:
-        try:
-            when = parsedate_to_datetime(text)
-        except (TypeError, ValueError, IndexError, OverflowError):
-            return None
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
-    return _bounded(seconds)
+        date = _http_date(value)
+        seconds = date - now_wall if date is not None else None
+    return min(seconds, MAX_TOLD_SECS) if seconds is not None and seconds >= 0 else None
 
 
-def quotas_of(headers: Mapping[str, str], now: float) -> tuple[Quota, ...]:
-    """Give the limits that `headers` (names in lower case) tell of. `now`: seconds since the epoch."""
-    found: dict[str, dict[str, float | None]] = {}
-    for name, value in headers.items():
+def quotas_of(headers: Headers, now_wall: float) -> tuple[Quota, ...]:
+    """Give the quotas that an answer of `now_wall` tells, in the order in which they come."""
+    quotas: dict[str, Quota] = {}
+    for raw_name, raw_value in headers:
+        name, value = _text(raw_name).lower(), _text(raw_value)
         if name.startswith(_UNIFIED):
-            _unified(found, name.removeprefix(_UNIFIED), value)
+            _unified(quotas, name.removeprefix(_UNIFIED), value)
         elif name.startswith(_ANTHROPIC):
             kind, _, what = name.removeprefix(_ANTHROPIC).rpartition("-")
-            if kind and what in ("limit", "remaining", "reset"):
-                found.setdefault(kind, {})[what] = _time(value) if what == "reset" else _number(value)
-        elif name.startswith("x-ratelimit-"):
-            what, _, kind = name.removeprefix("x-ratelimit-").partition("-")
-            if kind in _OPENAI_KINDS and what in ("limit", "remaining", "reset"):
-                seconds = _duration(value) if what == "reset" else None
-                found.setdefault(kind, {})[what] = (
-                    (now + seconds if seconds is not None else None) if what == "reset" else _number(value)
-                )
-    return tuple(
-        Quota(name, parts.get("limit"), parts.get("remaining"), parts.get("reset"))
-        for name, parts in sorted(found.items())
-        if any(value is not None for value in parts.values())
-    )
+            _note(quotas, kind, what, value, now_wall)
+        elif name.startswith(_OPENAI):
+            what, _, kind = name.removeprefix(_OPENAI).partition("-")
+            _note(quotas, kind, what, value, now_wall)
+    return tuple(quotas.values())
 
 
-def _unified(found: dict, rest: str, value: str) -> None:
-    """Subscriptions: windows such as ``5h`` and ``7d``, each with its use as a share of 1 and the time of its reset."""
-    window, _, what = rest.rpartition("-")
-    name = f"unified {window}".strip()
-    if what == "reset":
-        found.setdefault(name, {})["reset"] = _time(value)
-    elif what == "utilization" and (used := _number(value)) is not None:
-        found.setdefault(name, {}).update(limit=1.0, remaining=max(1.0 - used, 0.0))
-    elif what == "status" and value == "rejected":
-        found.setdefault(name, {})["remaining"] = 0.0
+def rest_after(status: int, headers: Headers, now_wall: float, attempts: int, base: float) -> float:
+    """Give the seconds that a provider is left alone after a 429 or 529, the `attempts`-th after others in a row (from 0).
 
-
-def rest_after(status: int, headers: Mapping[str, str], now: float, times: int, base: float) -> float:
-    """Give the seconds for which a provider is left alone that answered `status` (429 or 529).
-
-    As it asked for; else until the last of its exhausted limits is over; else `base` seconds, doubled with each of the
-    `times` that it refused in a row before.
+    What it asks for, else until the last of its exhausted quotas begins anew, both at most a day; else `base` doubled
+    with each in a row, at most an hour. A 529 without a word is an overload, not a quota: five seconds, doubled
+    likewise, at most `base`.
     """
-    asked = retry_after(headers, now)
-    if asked is not None:
-        return asked
-    resets = [q.reset_at - now for q in quotas_of(headers, now) if q.is_exhausted and q.reset_at is not None]
-    if any(seconds > 0 for seconds in resets):
-        return _bounded(max(resets))
-    base = min(base, OVERLOADED_BASE) if status == 529 else base
-    return min(base * 2.0 ** min(times, 30), LONGEST_OWN)
+    headers = tuple(headers)
+    told = retry_after(headers, now_wall)
+    if told is not None:
+        return told
+    doubled = 2.0 ** min(max(attempts, 0), 30)
+    if status == OVERLOADED:
+        return min(OVERLOADED_SECS * doubled, base, MAX_GUESSED_SECS)
+    resets = [q.reset_at for q in quotas_of(headers, now_wall) if q.remaining == 0 and q.reset_at is not None]
+    if resets and max(resets) > now_wall:
+        return min(max(resets) - now_wall, MAX_TOLD_SECS)
+    return min(base * doubled, MAX_GUESSED_SECS)
 
 
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), LONGEST)
+def _note(quotas: dict[str, Quota], kind: str, what: str, value: str, now_wall: float) -> None:
+    if not kind or what not in ("limit", "remaining", "reset"):
+        return
+    key = "reset_at" if what == "reset" else what
+    number = _reset(value, now_wall) if what == "reset" else _number(value)
+    if number is not None:
+        quotas[kind] = replace(quotas.get(kind, Quota(kind)), **{key: number})
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else None
-    except ValueError:
+def _unified(quotas: dict[str, Quota], name: str, value: str) -> None:
+    window, _, what = name.rpartition("-")
+    # "overage" says whether more than the subscription may be used: no window that fills and empties.
+    if window.startswith("overage"):
+        return
+    kind = f"unified-{window}" if window else "unified"
+    quota, number = quotas.get(kind, Quota(kind)), _number(value)
+    if what == "reset" and number is not None:
+        quotas[kind] = replace(quota, reset_at=number)
+    elif what == "utilization" and number is not None and quota.remaining != 0:
+        quotas[kind] = replace(quota, limit=1.0, remaining=round(max(1 - number, 0.0), 6))
+    elif what == "status" and value.lower() == "rejected":
+        quotas[kind] = replace(quota, limit=1.0, remaining=0.0)
+
+
+def _reset(value: str, now_wall: float) -> float | None:
+    """Give the time of a reset told as a duration ("6m0s"), as seconds, or as an RFC 3339 time."""
+    seconds = _number(value)
+    if seconds is None:
+        seconds = _duration(value)
+    return now_wall + seconds if seconds is not None else _rfc3339(value)
+
+
+def _number(value: str) -> float | None:
+    return float(value) if _NUMBER.fullmatch(value) else None
+
+
+def _duration(value: str) -> float | None:
+    parts = _DURATION.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
         return None
-    return value if value is not None and isfinite(value) else None
+    return math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def _duration(text: str) -> float | None:
-    """Read such as ``1s``, ``6m0s``, ``12ms``, or plain seconds."""
-    parts = _DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text.strip():
-        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    return _number(text)
-
-
-def _time(text: str) -> float | None:
-    """Read an RFC 3339 time, or seconds since the epoch."""
-    seconds = _number(text)
-    if seconds is not None:
-        return seconds
+def _rfc3339(value: str) -> float | None:
     try:
-        when = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return _epoch(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
         return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return _epoch(parsedate_to_datetime(value))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _epoch(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1").strip()

@@ -1,93 +1,103 @@
-"""What `/metrics` says of routing in this process. States are read from the board when somebody asks for them."""
+"""What `/metrics` says of routing. States are read from the live board when they are asked for; a request only counts."""
 
 from collections.abc import Callable, Iterable
 
 from prometheus_client import REGISTRY, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from routing.board import Board, Listener
+from routing.board import Board, ProviderStatus
+from routing.breaker import STATES
 from routing.health import DEGRADED, HEALTHY, UNHEALTHY
+
+HEALTH_VALUES = {UNHEALTHY: 0, DEGRADED: 1, HEALTHY: 2}
 
 _transitions = Counter(
     "lunaroute_circuit_breaker_transitions",
-    "Changes of circuit breakers",
+    "Changes of state of a provider's circuit breaker",
     ["provider", "from_state", "to_state"],
 )
 _fallbacks = Counter(
-    "lunaroute_fallback_triggered", "Requests passed on to another provider", ["from_provider", "to_provider", "reason"]
+    "lunaroute_fallback_triggered",
+    "Requests that went on to another provider, by why",
+    ["from_provider", "to_provider", "reason"],
 )
-_rate_limits = Counter("lunaroute_rate_limits", "Answers that refused for a limit (429, 529)", ["provider"])
+_limits = Counter("lunaroute_rate_limits", "Answers that said that a limit was met (429, 529)", ["provider"])
 _alternatives = Counter(
     "lunaroute_rate_limit_alternatives_used",
-    "Requests that an alternative served while a limit lasted",
+    "Requests that an alternative provider took while the first choice was at its limits",
     ["from_provider", "to_provider"],
 )
 _backoff = Histogram(
     "lunaroute_rate_limit_backoff_seconds",
-    "How long a provider rests after it refused for a limit",
+    "How long a provider is left alone after it has met a limit",
     ["provider"],
-    buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
+    buckets=(1, 5, 15, 30, 60, 120, 300, 900, 3600, 14400, 86400),
 )
-# As a figure, so that it can be drawn: 1 healthy, 0.5 degraded, 0 unhealthy; nothing where too little is known.
-_HEALTH = {HEALTHY: 1.0, DEGRADED: 0.5, UNHEALTHY: 0.0}
-# Reasons are a few words of ours, or names of errors.
-LIMITED = ("rate_limited", "overloaded", "resting")
 
 
-class Counting(Listener):
-    """Counts what happens on a board."""
+class Counting:
+    """A listener of the board that counts what it hears."""
 
-    def __init__(self, on_rests_changed: Callable[[], None] = lambda: None) -> None:
-        self._on_rests_changed = on_rests_changed
-
-    def breaker_changed(self, provider: str, before: str, after: str) -> None:
-        """Count a transition."""
-        _transitions.labels(provider, before, after).inc()
+    def breaker_changed(self, provider: str, before: int, after: int) -> None:
+        """Count a change of state."""
+        _transitions.labels(provider, STATES[before], STATES[after]).inc()
 
     def rate_limited(self, provider: str, seconds: float) -> None:
-        """Count a refusal and its rest."""
-        _rate_limits.labels(provider).inc()
+        """Count a limit, and how long it means to wait."""
+        _limits.labels(provider).inc()
         _backoff.labels(provider).observe(seconds)
-
-    def rests_changed(self) -> None:
-        """Pass it on."""
-        self._on_rests_changed()
 
 
 def fell_back(from_provider: str, to_provider: str, reason: str) -> None:
-    """Count a request that went on to another provider."""
+    """Count that a request went on to another provider: `reason` is a ticket's, or why the board gave none."""
     _fallbacks.labels(from_provider, to_provider, reason).inc()
-    if reason in LIMITED:
-        _alternatives.labels(from_provider, to_provider).inc()
 
 
-class _States(Collector):
-    """The board's states, as they are when they are asked for."""
-
-    def __init__(self, board: Board, names: Callable[[], Iterable[str]]) -> None:
-        self._board, self._names = board, names
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        breaker = GaugeMetricFamily(
-            "lunaroute_circuit_breaker_state", "0 closed, 1 open, 2 half open", labels=["provider"]
-        )
-        health = GaugeMetricFamily(
-            "lunaroute_provider_health_status", "1 healthy, 0.5 degraded, 0 unhealthy", labels=["provider"]
-        )
-        rate = GaugeMetricFamily(
-            "lunaroute_provider_success_rate", "Share of the last minute's requests that succeeded", labels=["provider"]
-        )
-        for name in self._names():
-            status = self._board.status(name)
-            breaker.add_metric([name], self._board.breaker_state(name))
-            if status.health in _HEALTH:
-                health.add_metric([name], _HEALTH[status.health])
-            if status.success_rate is not None:
-                rate.add_metric([name], status.success_rate)
-        return (breaker, health, rate)
+def alternative_used(from_provider: str, to_provider: str) -> None:
+    """Count that an alternative of ``limits_alternative`` was asked in place of the first choice."""
+    _alternatives.labels(from_provider, to_provider).inc()
 
 
-def watch(board: Board, names: Callable[[], Iterable[str]]) -> None:
-    """Let `/metrics` show the states of the providers that `names` gives."""
-    REGISTRY.register(_States(board, names))
+class BoardCollector(Collector):
+    """Breaker states, health and success rates of the board that `board` gives (None: nothing is known)."""
+
+    def __init__(self, board: Callable[[], Board | None]) -> None:
+        self._board = board
+
+    def describe(self) -> Iterable[Metric]:
+        """Give the families without values: registering asks no board."""
+        return _families(())
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the values of this moment."""
+        board = self._board()
+        return _families(board.states() if board is not None else ())
+
+
+def watch(board: Callable[[], Board | None]) -> None:
+    """Let `/metrics` show the board that `board` gives. Once in a process."""
+    REGISTRY.register(BoardCollector(board))
+
+
+def _families(states: Iterable[ProviderStatus]) -> list[Metric]:
+    breaker = GaugeMetricFamily(
+        "lunaroute_circuit_breaker_state", "0: closed, 1: open, 2: half-open", labels=["provider"]
+    )
+    health = GaugeMetricFamily(
+        "lunaroute_provider_health_status",
+        "0: unhealthy, 1: degraded, 2: healthy; absent with too few requests to say",
+        labels=["provider"],
+    )
+    rate = GaugeMetricFamily(
+        "lunaroute_provider_success_rate",
+        "Share of a provider's requests that it served, in the window; absent without any",
+        labels=["provider"],
+    )
+    for state in states:
+        breaker.add_metric([state.name], STATES.index(state.breaker))
+        if state.health in HEALTH_VALUES:
+            health.add_metric([state.name], HEALTH_VALUES[state.health])
+        if state.success_rate is not None:
+            rate.add_metric([state.name], state.success_rate)
+    return [breaker, health, rate]

@@ -1,59 +1,61 @@
-"""In which order a rule's providers are asked for one request."""
+"""In which order the providers of a rule are asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from routing.definitions import LIMITS, PRIMARY, ROUND_ROBIN, WEIGHTED, Rule
+# Sets of available providers whose turn is remembered, for each rule: with more, the oldest begins anew.
+_MAX_SETS = 64
 
 
 class Rotation:
-    """Whose turn it is, for rules that spread their requests: smooth weighted round robin.
+    """Whose turn it is among some providers with weights: smooth weighted round robin, as nginx has it.
 
-    Over any run of as many requests as the weights sum up to, each provider gets exactly its weight; nobody gets several in a
-    row who need not. Where some are out, that holds among the others, from when they went.
+    Of any requests in a row, as many as the weights' sum, each provider comes first exactly as often as its weight
+    says; equal weights make it plain round robin. Providers that are out (resting, breaker open) are left out, and the
+    others have their exact share among themselves: each set of available providers has a rotation of its own, which
+    goes on where it was when the same set is available again. A weight of 0 is never first while another is available.
     """
 
-    __slots__ = ("_current", "_members")
+    __slots__ = ("_names", "_states", "_weights")
 
-    def __init__(self) -> None:
-        self._members: tuple[tuple[str, int], ...] = ()
-        self._current: dict[str, int] = {}
+    def __init__(self, names: Sequence[str], weights: Sequence[int]) -> None:
+        self._names, self._weights = tuple(names), tuple(weights)
+        self._states: dict[tuple[int, ...], list[int]] = {}
 
-    def next(self, members: tuple[tuple[str, int], ...]) -> str:
-        """Give whose turn it is among `members`: (name, weight above 0)."""
-        if members != self._members:
-            self._members, self._current = members, {name: 0 for name, _ in members}
-        current, total, best = self._current, 0, members[0][0]
-        for name, weight in members:
-            current[name] += weight
+    def order(self, is_available: Callable[[str], bool], peek: bool = False) -> tuple[str, ...]:
+        """Give all providers in the order in which this request asks them, and take the turn of the first (not
+        with `peek`).
+
+        After the first come the other available ones, the heaviest first (equal ones in the cycle's order), then those
+        that are out, as listed.
+        """
+        names, weights = self._names, self._weights
+        available = tuple([place for place, name in enumerate(names) if is_available(name)])
+        if not available:
+            return names
+        first = self._take(available, peek)
+        count = len(names)
+        others = [place for place in available if place != first]
+        others.sort(key=lambda place: (-weights[place], (place - first) % count))
+        out = [place for place in range(count) if place not in available] if len(available) < count else []
+        return tuple([names[place] for place in (first, *others, *out)])
+
+    def _take(self, available: tuple[int, ...], peek: bool) -> int:
+        if len(available) == 1:
+            return available[0]
+        current = self._states.get(available)
+        if current is None:
+            if len(self._states) >= _MAX_SETS:
+                del self._states[next(iter(self._states))]
+            current = self._states[available] = [0] * len(available)
+        if peek:
+            current = current.copy()
+        weights = self._weights
+        best = total = 0
+        for index, place in enumerate(available):
+            weight = weights[place]
             total += weight
-            if current[name] > current[best]:
-                best = name
+            current[index] += weight
+            if current[index] > current[best]:
+                best = index
         current[best] -= total
-        return best
-
-
-class Strategies:
-    """The order of providers for each rule. Turns belong to a rule's name and outlive a change of other rules."""
-
-    def __init__(self) -> None:
-        self._rotations: dict[str, Rotation] = {}
-
-    def order(self, rule: Rule, is_available: Callable[[str], bool]) -> tuple[str, ...]:
-        """Give all of the rule's providers in the order in which they are to be asked."""
-        if rule.strategy in (PRIMARY, LIMITS):
-            return (*rule.providers, *rule.alternatives, *rule.fallbacks)
-        weights = rule.weights if rule.strategy == WEIGHTED else (1,) * len(rule.providers)
-        members = tuple(zip(rule.providers, weights, strict=True))
-        able = tuple(member for member in members if member[1] > 0 and is_available(member[0]))
-        if not able:
-            return (*rule.providers, *rule.fallbacks)
-        rotation = self._rotations.get(rule.name)
-        if rotation is None:
-            rotation = self._rotations[rule.name] = Rotation()
-        turn = rotation.next(able)
-        # Who is not on now stands in: by weight, or, in turns, who comes after it.
-        at = rule.providers.index(turn)
-        others = (*members[at + 1 :], *members[:at])
-        if rule.strategy != ROUND_ROBIN:
-            others = tuple(sorted(others, key=lambda member: -member[1]))
-        return (turn, *(name for name, weight in others if weight > 0), *rule.fallbacks)
+        return available[best]
