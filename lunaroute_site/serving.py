@@ -18,7 +18,7 @@ def begin(settings, link: RecorderLink | None) -> None:
     """Let requests be served by `settings`, the configuration."""
     routing = settings.routing
     board = Board(
-        Settings(**routing.circuit_breaker.model_dump(), **routing.health.model_dump()), listener=metrics.Counting()
+        Settings(**routing.circuit_breaker.model_dump(), **routing.health.model_dump()), tell=metrics.Counting()
     )
     providers = {name: definition(p) for name, p in settings.providers.items()}
     rules = RuleSet([rule_definition(r) for r in routing.rules])
@@ -28,7 +28,7 @@ def begin(settings, link: RecorderLink | None) -> None:
     )
     current.swap(snapshot, providers, rules, settings.names_providers)
     state.configure(current)
-    metrics.watch(board, lambda: list(current.router.providers))
+    metrics.watch(lambda: board)
 
 
 def definition(p) -> Provider:

@@ -12,6 +12,7 @@ from proxy.capture import Begin, ResponseHead, Routing
 from proxy.connection import Connection
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import end_to_end, for_record
+from routing.board import Ticket
 
 # Seconds until the memory of failed exchanges is collected.
 TIDY_AFTER = 0.25
@@ -33,6 +34,7 @@ class Exchange:
         self.connection: Connection | None = None
         self.capture = None
         self.routing: Routing | None = None
+        self.ticket: Ticket | None = None  # of the provider whose answer is passed on
         self.has_unknown_marker = False
         self._has_begun = False
         self._started_us = time_ns() // 1000

@@ -107,9 +107,17 @@ class TranslatedRelay(Relay):
         return self._translator.close(broken=True)
 
 
+def failed(exchange: Exchange, failure: UpstreamError) -> None:
+    """Count a failure of the provider."""
+    if exchange.ticket is not None:
+        exchange.ticket.failed(failure.kind)
+    else:
+        state.current.board.note(exchange.target.name, ok=False)
+
+
 def broken(exchange: Exchange, failure: UpstreamError) -> None:
     """Record that the provider broke off in the middle of its answer."""
-    state.current.board.note(exchange.target.name, ok=False)
+    failed(exchange, failure)
     exchange.abandon(failure.kind, f"{exchange.target.name} {failure}")
 
 

@@ -56,7 +56,7 @@ async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | No
     endpoint = endpoint_of(scope["method"], scope["raw_path"])
     rules = current.router.rules
     is_foreign = target.provider_type != exchange.listener
-    acts = is_foreign or not target.is_plain or bool(rules)
+    acts = is_foreign or not target.is_plain or bool(rules.rules)
     if not acts and not (endpoint in BODY_DIALECTS and current.has_markers):
         return None
     headers = scope["headers"]
@@ -74,7 +74,7 @@ async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | No
     if decision is None:
         if target.is_plain and not is_foreign and incoming.marked is None:
             return None
-        decision = Decision("", "", (target.provider,))
+        decision = Decision("", "", (target.provider,), "")
     if has_body and not exchange.body_complete:
         await read_whole(exchange, request)
         incoming = Incoming(exchange, endpoint, current.max_body)
@@ -93,7 +93,7 @@ def _passes(exchange: Exchange, rules: RuleSet) -> bool:
     body = pieces[0] if pieces else b""
     if BEGINNING in body or rules.needs_headers or rules.needs_client:
         return False
-    if not rules:
+    if not rules.rules:
         return True
     scope = exchange.scope
     if rules.needs_model and body and first(scope["headers"], b"content-encoding") is not None:
@@ -111,7 +111,7 @@ def _decide(incoming: Incoming, exchange: Exchange) -> Decision | None:
             return decision
         incoming.notes.append(f"[LUNAROUTE:{marked.name}] names no enabled provider")
         exchange.has_unknown_marker = True
-    return router.decide(facts_of(incoming, exchange)) if router.rules else None
+    return router.decide(facts_of(incoming, exchange)) if router.rules.rules else None
 
 
 def facts_of(incoming: Incoming, exchange: Exchange) -> RequestFacts:
@@ -174,9 +174,10 @@ class Call:
                 if not was_asked:
                     return self._count(provider)
                 continue
-            ticket = board.ask(provider.name, rest_base=self.decision.rest_base)
+            ticket = board.ask(provider.name, backoff_base_secs=self.decision.backoff_base_secs)
             if ticket is None:
-                self._attempts.append(Attempt(provider.name, reason=board.why_not(provider.name)))
+                self._from, self._reason = provider.name, board.why_out(provider.name)
+                self._attempts.append(Attempt(provider.name, reason=self._reason))
                 continue
             was_asked = True
             is_last = place == len(providers) - 1
@@ -186,7 +187,7 @@ class Call:
         if not was_asked:  # all are out: who will be back first is asked all the same
             name = board.soonest([provider.name for provider in providers])
             provider = next(provider for provider in providers if provider.name == name)
-            answer = await self._try(provider, board.ask(name, True, self.decision.rest_base), None)
+            answer = await self._try(provider, board.ask(name, True, self.decision.backoff_base_secs), None)
             if answer is not None:
                 return answer
         return await self._last()
@@ -205,6 +206,8 @@ class Call:
             return None
         if self._from:
             metrics.fell_back(self._from, provider.name, self._reason)
+            if provider.name in self.decision.alternatives:
+                metrics.alternative_used(self._from, provider.name)
         exchange.begin({**target.metadata, **(outgoing.metadata or {})})
         exchange.body = outgoing.body
         began = perf_counter()
@@ -217,8 +220,9 @@ class Call:
         except BaseException:
             ticket.cancelled()
             raise
-        reason = ticket.answered(response.status, _text(response))
+        reason = ticket.answered(response.status, response.headers)
         if not reason:
+            exchange.ticket = ticket
             self._drop_held()
             took = (perf_counter() - began) * 1e3
             self._attempts.append(Attempt(provider.name, response.status, took))
@@ -368,10 +372,6 @@ class Call:
 
 def _is_foreign(provider: Provider) -> bool:
     return api_for(provider, "anthropic") != "anthropic"
-
-
-def _text(response: Response) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 def _whole(status: int, body: bytes, kind: bytes, headers: list[tuple[bytes, bytes]]) -> RawResponse:

@@ -70,10 +70,11 @@ class State:
 
     def swap(self, snapshot: Snapshot, providers: Mapping[str, Provider], rules: RuleSet, are_named: bool) -> None:
         """Serve the next request by these. `are_named`: somebody chose the providers; they are not just the default."""
-        self.snapshot, self.router = snapshot, Router(rules, providers, self.board, self.router.strategies)
+        self.snapshot, self.router = snapshot, Router(rules, providers, self.board)
         self.has_markers = are_named and sum(provider.enabled for provider in providers.values()) > 1
         self.has_notifications = any(provider.switch_notification for provider in providers.values())
-        self.may_act = bool(rules) or self.has_markers
+        self.may_act = bool(rules.rules) or self.has_markers
+        self.board.keep(providers)
         for name in [name for name in self.targets if name not in providers]:
             self.targets.pop(name).upstream.retire()
 

@@ -12,7 +12,7 @@ from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import first
-from proxy.relay import refused, relayed
+from proxy.relay import failed, refused, relayed
 from proxy.sending import TooLarge, ask
 from routing.snapshot import Refusal
 
@@ -47,7 +47,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         )
         return exchange.refuse(413, message, "request_too_large", message)
     except UpstreamError as error:
-        current.board.note(exchange.target.name, ok=False)
+        failed(exchange, error)
         return refused(exchange, error)
     except asyncio.CancelledError:
         exchange.leave("before the provider answered")

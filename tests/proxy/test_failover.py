@@ -162,7 +162,7 @@ def test_a_breaker_opens_after_three_failures_and_closes_after_two_probes(routed
     assert len(first.requests) == 3
     first.script(None)
     eventually(lambda: ask(server).status == 200 and len(first.requests) >= 6, "the first provider is back")
-    assert routing_of(server, 6)[4]["attempts"][0]["reason"] == "circuit open"
+    assert routing_of(server, 6)[4]["attempts"][0]["reason"] == "breaker_open"
 
 
 def test_sixty_four_clients_get_the_fallbacks_answer(routed, first, second):
