@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 from routing import board, models
 
@@ -16,7 +16,7 @@ def restore(of: board.Board) -> None:
     """Take up the rests that were under way when the process before this one ended."""
     try:
         rows = list(models.Rest.objects.filter(until__gt=time.time()))
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("rests of providers from before the start are not known: %s", error)
     else:
         of.restore_rests({row.provider: board.Rest(row.until, row.why, row.limits) for row in rows})
@@ -54,6 +54,6 @@ class Keeper:
             try:
                 close_old_connections()
                 keep(name, self._board.rests().get(name))
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("the rest of %s is not written down: %s", name, error)
         close_old_connections()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, connection
 from django.db.models import F
 
 from routing import models
@@ -39,17 +39,19 @@ def load(
     """
     rules = tuple(file_rules)
     try:
-        close_old_connections()
+        if not connection.in_atomic_block:  # else it is in use, and would be closed in the middle
+            connection.close_if_unusable_or_obsolete()
         rows = list(models.Provider.objects.all()), list(models.Rule.objects.all())
         resets = dict(models.Reset.objects.values_list("provider", "number"))
-    except DatabaseError as error:
+    except Error as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         warning = f"The database cannot be read, so what is in the admin does not count: {lines[0]}"
         if before is not None:
             warning = f"The database cannot be read, so changes in the admin do not count yet: {lines[0]}"
         logger.warning(warning)
         kept = before or _together(file_providers, rules, [], [])
-        return replace(kept, warnings=(warning, *kept.warnings), is_complete=False)
+        known = kept.warnings if kept.is_complete else kept.warnings[1:]
+        return replace(kept, warnings=(warning, *known), is_complete=False)
     return replace(_together(file_providers, rules, *rows), resets=resets)
 
 
