@@ -330,7 +330,7 @@ class Call:
     def _as_stream(self, context: Context, body: bytes, status: int, headers: list) -> RawResponse:
         """A provider that answers in one piece though a stream was asked for."""
         translator = StreamTranslator(context, created=int(time()))
-        out = translator.feed(body) + translator.close(broken=False)
+        out = translator.whole(body)
         return self.exchange.complete(_whole(status, out, b"text/event-stream; charset=utf-8", headers))
 
     def _count(self, provider: Provider) -> RawResponse:
