@@ -107,6 +107,8 @@ class Provider(Section):
     base_url: Url
     api_key: SecretStr | None = None
     model: str | None = None
+    model_map: dict[str, str] = {}
+    openai_api: Literal["chat", "responses"] | None = None
     http_client: HttpClient = HttpClient()
     request_headers: RequestHeaders = RequestHeaders()
     request_body: RequestBody = RequestBody()

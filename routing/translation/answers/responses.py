@@ -73,7 +73,7 @@ class Reader:
         self._sequence = Sequence()
         self._has_started = False
         self._has_calls = False
-        self._told: set[Any] = set()  # calls whose arguments came in pieces
+        self._told: set[Any] = set()  # blocks that came in pieces
         self._parts: dict[Any, Any] = {}  # block → its part that came last
 
     def event(self, value: dict[str, Any]) -> list[Event]:
@@ -107,8 +107,8 @@ class Reader:
 
     def _delta(self, kind: str, value: dict[str, Any]) -> list[Event]:
         key, delta = self._key(value.get("output_index"), kind), text_of(value.get("delta"))
+        self._told.add(key)
         if kind == CALL:
-            self._told.add(key)
             return self._sequence.delta(key, delta)
         opened = [] if self._sequence.has(key) else self._sequence.open(key, kind)
         part = (value.get("summary_index"), value.get("content_index"))
@@ -137,8 +137,9 @@ class Reader:
             return [*events, *self._sequence.close(key)]
         if kind == "reasoning":
             key = self._key(index, THINKING)
+            said = self._sequence.delta(key, _thought(item)) if key not in self._told else []
             state = State(item_id=text_of(item.get("id")), encrypted=text_of(item.get("encrypted_content")))
-            return [*self._sequence.state(key, state), *self._sequence.close(key)]
+            return [*said, *self._sequence.state(key, state), *self._sequence.close(key)]
         return [event for block in (TEXT, REFUSAL) for event in self._sequence.close(self._key(index, block))]
 
     def _end(self, response: dict[str, Any]) -> list[Event]:
@@ -168,9 +169,8 @@ def _whole_item(item: dict[str, Any]) -> list[Event]:
         id = text_of(item.get("call_id")) or text_of(item.get("id"))
         return [*block_events(CALL, text_of(item.get(_CALLS[kind])), id, text_of(item.get("name")))]
     if kind == "reasoning":
-        parts = [*items(item.get("summary")), *items(item.get("content"))]
         state = State(item_id=text_of(item.get("id")), encrypted=text_of(item.get("encrypted_content")))
-        return [*block_events(THINKING, "\n\n".join(text_of(part.get("text")) for part in parts), state=state)]
+        return [*block_events(THINKING, _thought(item), state=state)]
     if kind != "message":
         return []
     found: list[Event] = []
@@ -180,6 +180,11 @@ def _whole_item(item: dict[str, Any]) -> list[Event]:
         elif part.get("type") == "output_text":
             found += block_events(TEXT, text_of(part.get("text")))
     return found
+
+
+def _thought(item: dict[str, Any]) -> str:
+    parts = [*items(item.get("summary")), *items(item.get("content"))]
+    return "\n\n".join(text_of(part.get("text")) for part in parts)
 
 
 def _stop_of(response: dict[str, Any], has_calls: bool) -> Stop:
@@ -229,7 +234,7 @@ class Writer:
             return self._fail(event)
         return b""
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         value = {"type": name, "sequence_number": self._number, **fields}
         self._number += 1
         return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(value))

@@ -43,6 +43,7 @@ _DROPPED = (
     "truncation", "max_tool_calls", "top_logprobs", "service_tier", "context_management", "moderation",
     "prompt_cache_retention", "prompt_cache_options",
 )  # fmt: skip
+_DO_NOT_REASON = ("gpt-3", "gpt-4", "chatgpt-4")
 _CUSTOM_SCHEMA = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
@@ -194,7 +195,8 @@ def write(form: Form, model: str) -> dict[str, Any]:
             body["tool_choice"] = choice
         if form.parallel is not None:
             body["parallel_tool_calls"] = form.parallel
-    reasons = is_reasoning(model)
+    # A name that is none of OpenAI's own may be anything: it reasons if it was asked to.
+    reasons = is_reasoning(model) or (bool(effort_of(form)) and not model.startswith(_DO_NOT_REASON))
     if form.max_tokens is not None:
         body["max_output_tokens"] = max(form.max_tokens, 16)  # the least that it takes
     write_sampling(form, body, reasons)
