@@ -18,19 +18,19 @@ MESSAGE, TOOL = 4, 12
 _DATA = ("data", "image_url", "file_data", "url", "signature", "encrypted_content", "cache_control")
 
 
-def estimate_tokens(dialect: str, body: bytes) -> int:
+def estimate_tokens(body: bytes) -> int:
     """Give about how many input tokens the request has; 0 for what is no JSON object."""
     try:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return 0
-    if not isinstance(value, dict):
-        return 0
-    told = [value.get(name) for name in ("system", "instructions", "messages", "input", "tools")]
-    try:
-        return max(round(sum(_tokens(part) for part in told)), 1)
-    except RecursionError:
-        return max(round(len(body) / ASCII), 1)
+    return tokens_of(value) if isinstance(value, dict) else 0
+
+
+def tokens_of(body: dict[str, Any]) -> int:
+    """Give about how many input tokens a decoded request has."""
+    told = [body.get(name) for name in ("system", "instructions", "messages", "input", "tools")]
+    return max(round(sum(_tokens(part) for part in told)), 1)
 
 
 def _tokens(value: Any) -> float:
