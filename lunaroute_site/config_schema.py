@@ -9,12 +9,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 from pii.patterns import compiled, matches_nothing
 from pii.policy import RESERVED, Handling, Mode, Policy
 from pii.policy import CustomPattern as PolicyPattern
+from routing import definitions
+from routing.provider_validation import Address, problem_of_key, problem_of_url, problems_of_provider
+from routing.validation import problems_of, warnings_of
 
 # Below these keys `${…}` is filled in for each request and is no variable of the file.
 TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
 
 # Fields of the configuration that are no keys of the file.
 INTERNAL = ("home", "file", "names_providers")
+
+# Keys of the file for fields of definitions, where they differ.
+_RULE_KEYS = {"alternatives": "alternative_providers", "backoff_base_secs": "exponential_backoff_base_secs"}
+_PROVIDER_KEYS = {
+    "request_headers": "request_headers.headers",
+    "body_defaults": "request_body.defaults",
+    "body_overrides": "request_body.overrides",
+    "prepend_messages": "request_body.prepend_messages",
+    "switch_notification": "switch_notification_message",
+}
 
 # Types of values and the keys that switch their detectors.
 PII_TYPES = {
@@ -46,13 +59,8 @@ def _finding_pattern(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    try:
-        url = urlsplit(text)
-        valid = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
-    except ValueError:
-        valid = False
-    if not valid or url.query or url.fragment or not text.isascii():
-        raise ValueError("expected an address such as https://api.example.com/v1")
+    if problem := problem_of_url(text):
+        raise ValueError(problem)
     return text
 
 
@@ -99,6 +107,10 @@ class CodexAuth(Section):
     token_field: str = "tokens.access_token"
     account_id: str | None = None
 
+    def definition(self) -> definitions.CodexAuth | None:
+        """Give what the data plane works with; None where this is off."""
+        return definitions.CodexAuth(self.auth_file, self.token_field, self.account_id or "") if self.enabled else None
+
 
 class Provider(Section):
     name: str
@@ -118,9 +130,29 @@ class Provider(Section):
     @field_validator("api_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        if isinstance(value, str) and any(ord(c) < 33 or ord(c) > 126 for c in value):
-            raise ValueError("expected a key of printable ASCII characters without spaces")
+        if isinstance(value, str) and (problem := problem_of_key(value)):
+            raise ValueError(problem)
         return value or None
+
+    def definition(self) -> definitions.Provider:
+        """Give what the data plane works with."""
+        return definitions.Provider(
+            name=self.name,
+            provider_type=self.provider_type,
+            base_url=self.base_url,
+            enabled=self.enabled,
+            api_key=self.api_key.get_secret_value() if self.api_key else "",
+            model=self.model or "",
+            model_map=tuple(self.model_map.items()),
+            openai_api=self.openai_api or "",
+            http_client=definitions.HttpClient(**self.http_client.model_dump()),
+            request_headers=tuple(self.request_headers.headers.items()),
+            body_defaults=self.request_body.defaults,
+            body_overrides=self.request_body.overrides,
+            prepend_messages=tuple(message.model_dump() for message in self.request_body.prepend_messages),
+            switch_notification=self.switch_notification_message or "",
+            codex_auth=self.codex_auth.definition(),
+        )
 
 
 class JsonlWriter(Section):
@@ -286,16 +318,18 @@ class Health(Section):
 
 class Rule(Section):
     name: str
+    enabled: bool = True
     priority: int = 0
     model_pattern: Pattern | None = None
     path_pattern: Pattern | None = None
     headers: dict[str, str] = {}
     client: Literal["claude-code", "codex", "opencode", "other"] | None = None
-    strategy: Literal["round_robin", "weighted_round_robin", "limits_alternative"] | None = None
+    dialect: Dialect | None = None
+    strategy: Literal["primary", "round_robin", "weighted_round_robin", "limits_alternative"] | None = None
     primary: str | None = None
     fallbacks: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
-    weights: dict[str, Annotated[int, Field(gt=0)]] = {}
+    weights: dict[str, Annotated[int, Field(ge=0)]] = {}
     primary_providers: tuple[str, ...] = ()
     alternative_providers: tuple[str, ...] = ()
     exponential_backoff_base_secs: Seconds = 60
@@ -306,6 +340,41 @@ class Rule(Section):
         for key in ("fallbacks", "providers", "weights", "primary_providers", "alternative_providers"):
             named += [(key, name) for name in getattr(self, key)]
         return named
+
+    def definition(self) -> definitions.Rule:
+        """Give what the data plane works with."""
+        weighted = [name for name in self.weights if name not in self.providers]
+        first = (self.primary,) if self.primary else ()
+        providers = (*first, *self.providers, *weighted, *self.primary_providers)
+        return definitions.Rule(
+            name=self.name,
+            providers=providers,
+            strategy=self.strategy or definitions.PRIMARY,
+            fallbacks=self.fallbacks,
+            weights=tuple(self.weights[name] for name in providers if name in self.weights),
+            alternatives=self.alternative_providers,
+            backoff_base_secs=self.exponential_backoff_base_secs,
+            priority=self.priority,
+            enabled=self.enabled,
+            model_pattern=self.model_pattern or "",
+            path_pattern=self.path_pattern or "",
+            headers=tuple(self.headers.items()),
+            client=self.client or "",
+            dialect=self.dialect or "",
+        )
+
+    def problem(self, providers: dict[str, Provider]) -> str:
+        """Say what is wrong with the rule where there are these `providers`, by the keys of the file; or nothing."""
+        named, known = self.named_providers(), ", ".join(providers)
+        if not named:
+            return "names no provider; primary or strategy needs some"
+        for key, name in named:
+            if name not in providers:
+                return f"{key}: expected one of the providers ({known}), got {name!r}"
+        for problem in problems_of(self.definition(), providers):
+            field, _, words = problem.partition(": ")
+            return f"{_RULE_KEYS.get(field, field)}: {words}"
+        return ""
 
 
 class Routing(Section):
@@ -356,15 +425,11 @@ class Config(Section):
                 "No providers configured with a key of their own: each client's key is passed on (this is normal)."
             )
         notes += self.session_recording.pii.notes()
-        later = ["routing.rules"] if self.routing.rules else []
-        for name, provider in self.providers.items():
-            for key in ("model", "request_headers", "request_body", "switch_notification_message", "codex_auth"):
-                if getattr(provider, key) != type(provider).model_fields[key].default:
-                    later.append(f"providers.{name}.{key}")
+        providers = {name: provider.definition() for name, provider in self.providers.items()}
+        rules = [rule.definition() for rule in self.routing.rules]
+        notes += [f"routing.rules: rule {rule.name!r}: {why}" for rule, why in warnings_of(rules, providers)]
         if self.logging.log_requests:
-            later.append("logging.log_requests")
-        if later:
-            notes.append(f"Accepted, but not in use yet: {', '.join(later)}.")
+            notes.append("Accepted, but not in use yet: logging.log_requests.")
         return notes
 
     @field_validator("database_url")
@@ -382,19 +447,26 @@ class Config(Section):
         return value
 
     @model_validator(mode="after")
+    def _providers_can_be_asked(self) -> Self:
+        for name, provider in self.providers.items():
+            for problem in problems_of_provider(provider.definition(), Address(self.host, self.port)):
+                field, _, words = problem.partition(": ")
+                if field != "name":  # one that no marker can name may still serve
+                    raise ValueError(f"providers.{name}.{_PROVIDER_KEYS.get(field, field)}: {words}")
+        return self
+
+    @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         known = ", ".join(self.providers)
         if self.bypass.provider and self.bypass.provider not in self.providers:
             raise ValueError(f"bypass.provider: expected one of the providers ({known}), got {self.bypass.provider!r}")
+        names: set[str] = set()
         for rule in self.routing.rules:
-            named = rule.named_providers()
-            if not named:
-                raise ValueError(f"routing.rules: rule {rule.name!r} names no provider; primary or strategy needs some")
-            for key, name in named:
-                if name not in self.providers:
-                    raise ValueError(
-                        f"routing.rules: rule {rule.name!r}: {key}: expected one of the providers ({known}), got {name!r}"
-                    )
+            if rule.name in names:
+                raise ValueError(f"routing.rules: expected another name than {rule.name!r}, which is in use")
+            names.add(rule.name)
+            if problem := rule.problem(self.providers):
+                raise ValueError(f"routing.rules: rule {rule.name!r}: {problem}")
         return self
 
 

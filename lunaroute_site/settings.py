@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django_htmx",  # its static files
     "ninja",  # its API page, from its own static files
     "sessions",
+    "routing",
 ]
 
 MIDDLEWARE = [

@@ -4,7 +4,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from sessions.api import api, page_for_browsers
-from sessions.pages import figures, listing, redaction, session
+from sessions.pages import figures, listing, redaction, routing, session
 
 _api = api.urls[0]
 for _pattern in _api:
@@ -17,6 +17,8 @@ urlpatterns = [
     path("ui/", figures.dashboard, name="dashboard"),
     path("ui/analytics", figures.analytics, name="analytics"),
     path("ui/analytics/redactions", figures.redactions, name="redactions"),
+    path("ui/routing", routing.overall, name="routing"),
+    path("ui/routing/reset", routing.reset, name="reset"),
     path("ui/settings", figures.configuration, name="settings"),
     path("ui/pii/", redaction.attempt, name="redaction"),
     path("ui/sessions", listing.sessions, name="sessions"),

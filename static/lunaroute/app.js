@@ -62,7 +62,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (waitsForPlace) {
     waitsForPlace = false;
-    const place = { d: "/ui/", s: "/ui/sessions", a: "/ui/analytics", e: "/ui/settings" }[event.key];
+    const place = { d: "/ui/", s: "/ui/sessions", a: "/ui/analytics", r: "/ui/routing", e: "/ui/settings" }[event.key];
     if (place) location.href = place;
     return;
   }

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from lunaroute_site.config import ENVIRONMENT, PROVIDER_ENVIRONMENT, ConfigError, load
+from routing.definitions import LIMITS, WEIGHTED, CodexAuth, HttpClient, Provider, Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,12 +29,9 @@ def test_defaults():
 def test_the_example_file_holds_every_key_with_its_default(tmp_path):
     text = (ROOT / "config.example.yaml").read_text()
     example = config(tmp_path, text)
-    assert example.model_dump(exclude={"file", "home"}) == load({}).model_dump(exclude={"file", "home"})
-    assert set(keys_of(type(example))) <= {line.strip(" #").split(":")[0] for line in text.splitlines()} | {
-        "name",
-        "home",
-        "file",
-    }
+    internal = {"name", "home", "file", "names_providers"}
+    assert example.model_dump(exclude=internal) == load({}).model_dump(exclude=internal)
+    assert set(keys_of(type(example))) <= {line.strip(" #").split(":")[0] for line in text.splitlines()} | internal
 
 
 def keys_of(model) -> list[str]:
@@ -122,6 +120,37 @@ def test_an_empty_section_means_its_defaults(tmp_path):
         ),
         ("routing: {rules: [{name: r, primary: nobody}]}", ["'r'", "primary", "anthropic, openai", "'nobody'"]),
         ("routing: {rules: [{name: r}]}", ["'r'", "names no provider"]),
+        (
+            "routing: {rules: [{name: r, primary: openai, headers: {X-A: '('}}]}",
+            ["'r'", "headers: X-A", "regular expression"],
+        ),
+        ("routing: {rules: [{name: r, primary: openai, fallbacks: [openai]}]}", ["'r'", "fallbacks", "named twice"]),
+        (
+            "routing: {rules: [{name: r, strategy: weighted_round_robin, weights: {openai: 0}}]}",
+            ["'r'", "weights", "above 0"],
+        ),
+        (
+            "routing: {rules: [{name: r, strategy: weighted_round_robin, providers: [openai, anthropic], weights: {openai: 1}}]}",
+            ["'r'", "weights", "one for each provider (2), got 1"],
+        ),
+        (
+            "routing: {rules: [{name: r, primary: openai, alternative_providers: [anthropic]}]}",
+            ["'r'", "alternative_providers", "limits_alternative"],
+        ),
+        ("routing: {rules: [{name: r, primary: openai, dialect: latin}]}", ["routing.rules.0.dialect", "'latin'"]),
+        (
+            "routing: {rules: [{name: r, primary: openai}, {name: r, primary: anthropic}]}",
+            ["routing.rules", "another name than 'r'"],
+        ),
+        ("providers: {openai: {openai_api: both}}", ["providers.openai.openai_api", "'chat' or 'responses'"]),
+        ("providers: {anthropic: {openai_api: chat}}", ["providers.anthropic.openai_api", "type openai"]),
+        ("providers: {openai: {model_map: {'a*': ''}}}", ["providers.openai.model_map", "'a*'"]),
+        (
+            'providers: {openai: {request_headers: {headers: {X-A: "a\\r\\nb"}}}}',
+            ["providers.openai.request_headers.headers", "X-A", "line breaks"],
+        ),
+        ("providers: {openai: {base_url: 'http://localhost:8081/v1'}}", ["providers.openai.base_url", "own address"]),
+        ("port: 9000\nproviders: {openai: {base_url: 'http://[::1]:9000'}}", ["base_url", "own address"]),
         ("bypass: {provider: nobody}", ["bypass.provider", "'nobody'"]),
         (
             "session_recording: {pii: {enabled: true, redaction_mode: tokenize}}",
@@ -200,6 +229,57 @@ def test_a_key_is_never_shown(tmp_path):
         config(tmp_path, "providers: {openai: {api_key: 'sk-secret with a space'}}")
     assert "sk-secret" not in str(error.value)
     assert "sk-secret" not in repr(config(tmp_path, "providers: {openai: {api_key: 'sk-secret'}}"))
+
+
+def test_providers_and_rules_become_what_the_data_plane_works_with(tmp_path):
+    found = config(
+        tmp_path,
+        """
+        providers:
+          openai: {api_key: sk-secret, model_map: {"b*": x, "a*": y}, openai_api: chat, model: m,
+            request_headers: {headers: {X-A: "${model}"}}, request_body: {prepend_messages: [{role: user, content: c}]},
+            codex_auth: {enabled: true, account_id: a}, http_client: {timeout_secs: 5}}
+          anthropic: {enabled: false}
+        routing:
+          rules:
+            - {name: w, strategy: weighted_round_robin, weights: {openai: 4, anthropic: 1}, dialect: openai, headers: {X: y}}
+            - {name: l, strategy: limits_alternative, primary_providers: [openai], alternative_providers: [anthropic],
+               enabled: false, priority: 5, exponential_backoff_base_secs: 7, client: codex}
+            - {name: p, primary: openai, fallbacks: [anthropic], model_pattern: "^gpt-", path_pattern: "^/v1"}
+        """,
+    )
+    assert found.providers["openai"].definition() == Provider(
+        "openai", "openai", "https://api.openai.com/v1", True, "sk-secret", "m", (("b*", "x"), ("a*", "y")), "chat",
+        HttpClient(timeout_secs=5), (("X-A", "${model}"),), {}, {}, ({"role": "user", "content": "c"},), "",
+        CodexAuth(account_id="a"),
+    )  # fmt: skip
+    assert found.providers["anthropic"].definition() == Provider(
+        "anthropic", "anthropic", "https://api.anthropic.com", False
+    )
+    assert [rule.definition() for rule in found.routing.rules] == [
+        Rule("w", ("openai", "anthropic"), WEIGHTED, weights=(4, 1), dialect="openai", headers=(("X", "y"),)),
+        Rule(
+            "l",
+            ("openai",),
+            LIMITS,
+            alternatives=("anthropic",),
+            enabled=False,
+            priority=5,
+            backoff_base_secs=7,
+            client="codex",
+        ),
+        Rule("p", ("openai",), fallbacks=("anthropic",), model_pattern="^gpt-", path_pattern="^/v1"),
+    ]
+    assert "sk-secret" not in repr(found.providers["openai"].definition())
+
+
+def test_rules_that_take_no_request_are_noted(tmp_path):
+    text = "routing: {rules: [{name: a, primary: openai}, {name: b, primary: anthropic, model_pattern: x}]}"
+    assert (
+        "routing.rules: rule 'b': It takes no request: 'a' comes before it and takes all of them."
+        in config(tmp_path, text).notes()
+    )
+    assert not any("not in use" in note for note in config(tmp_path, text).notes())
 
 
 def test_files_that_are_no_text(tmp_path):
