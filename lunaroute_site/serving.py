@@ -39,6 +39,8 @@ def definition(p) -> Provider:
         p.enabled,
         p.api_key.get_secret_value() if p.api_key else "",
         p.model or "",
+        tuple(p.model_map.items()),
+        p.openai_api or "",
         http_client=HttpClient(**p.http_client.model_dump()),
         request_headers=tuple(p.request_headers.headers.items()),
         body_defaults=p.request_body.defaults,

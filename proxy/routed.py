@@ -14,7 +14,7 @@ from proxy.connection import Response
 from proxy.decoding import is_known
 from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
-from proxy.handler import ProxyRequest, RawResponse
+from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import Headers, first, for_record
 from proxy.outgoing import CannotServe, Incoming, Outgoing, prepare
 from proxy.relay import TranslatedRelay, discard, read_answer, refused, relayed
@@ -47,7 +47,7 @@ UPGRADE_REFUSED = "LunaRoute has to read this request to route it, and reads non
 _TO_OPENAI, _TO_ANTHROPIC = {529: 503}, {503: 529}
 
 
-async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | None) -> "Call | None":
+async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | None) -> "Call | NoSocket | None":
     """Give the call by which a request is served that something acts on; None for one that passes as it is.
 
     Reads the request's body where that depends on it. Raises as `sending.read` does.
@@ -126,28 +126,28 @@ def facts_of(incoming: Incoming, exchange: Exchange) -> RequestFacts:
     )
 
 
-def _upgrade(exchange: Exchange, request: ProxyRequest) -> "Call | Refused | None":
+def _upgrade(exchange: Exchange, request: ProxyRequest) -> "NoSocket | None":
     """A WebSocket's requests come in frames, which nothing reads on the way."""
     incoming = Incoming(exchange, "", 0)
     rules = state.current.router.rules
     is_foreign = exchange.target.provider_type != exchange.listener
     if rules.needs_model or is_foreign or exchange.target.rewriter.changes_body or exchange.target.provider.model:
-        return Refused(exchange, 426, UPGRADE_REFUSED)
+        return NoSocket(exchange.listener)
     decision = _decide(incoming, exchange)
     if decision is None and exchange.target.is_plain:
         return None
-    return Refused(exchange, 426, UPGRADE_REFUSED)
+    return NoSocket(exchange.listener)
 
 
-class Refused:
-    """A request that nobody is asked."""
+class NoSocket:
+    """A WebSocket that is not opened. It is no exchange: the client says the same again by HTTP."""
 
-    def __init__(self, exchange: Exchange, status: int, message: str) -> None:
-        self._exchange, self._status, self._message = exchange, status, message
+    def __init__(self, listener: str) -> None:
+        self._listener = listener
 
     async def answer(self) -> RawResponse:
-        """Say why."""
-        return self._exchange.refuse(self._status, self._message, "bad_request", self._message)
+        """Say so."""
+        return ErrorResponse(self._listener, 426, UPGRADE_REFUSED)
 
 
 class Call:
@@ -330,14 +330,14 @@ class Call:
     def _as_stream(self, context: Context, body: bytes, status: int, headers: list) -> RawResponse:
         """A provider that answers in one piece though a stream was asked for."""
         translator = StreamTranslator(context, created=int(time()))
-        out = translator.feed(body) + translator.close(broken=False)
+        out = translator.whole(body)
         return self.exchange.complete(_whole(status, out, b"text/event-stream; charset=utf-8", headers))
 
     def _count(self, provider: Provider) -> RawResponse:
         """Estimate the tokens of a request that this provider has no way to count."""
         exchange, incoming = self.exchange, self.incoming
         exchange.target = state.current.target(provider)
-        tokens = estimate_tokens(incoming.dialect, incoming.body)
+        tokens = estimate_tokens(incoming.body)
         note = f"input_tokens is an estimate: provider {provider.name} cannot count tokens"
         incoming.notes.append(note)
         self._note_routing(None)

@@ -25,7 +25,9 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     scope = request.scope
     headers = scope["headers"]
     has_version = first(headers, b"anthropic-version") is not None
-    route = current.snapshot.choose(scope["method"], scope["raw_path"], has_version)
+    # A WebSocket begins with a GET, and carries what is posted elsewhere.
+    method = "POST" if scope.get("upgrade") else scope["method"]
+    route = current.snapshot.choose(method, scope["raw_path"], has_version)
     if type(route) is Refusal:
         return ErrorResponse(route.listener, route.status, route.message)
     length = first(headers, b"content-length")

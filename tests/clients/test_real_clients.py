@@ -108,16 +108,21 @@ def test_redaction(start, project):
     assert "jane.roe" not in json.dumps(server.lines())
 
 
-@pytest.mark.parametrize("websockets", [False, True], ids=["http", "websocket"])
-def test_codex(start, project, websockets):
-    server = start()
+def write_codex_settings(project: Path, url: str, websockets: bool) -> None:
+    """Configure Codex as the documentation says."""
     settings = project.parent / "client-home" / ".codex"
     settings.mkdir(parents=True)
     (documented,) = blocks("docs/clients.md", "toml")
-    documented = documented.replace("http://localhost:8081", server.url)
+    documented = documented.replace("http://localhost:8081", url)
     if not websockets:
         documented = documented.replace("supports_websockets = true\n", "")
     (settings / "config.toml").write_text('model = "gpt-5"\n' + documented)
+
+
+@pytest.mark.parametrize("websockets", [False, True], ids=["http", "websocket"])
+def test_codex(start, project, websockets):
+    server = start()
+    write_codex_settings(project, server.url, websockets)
     output = run(
         "codex", "exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", "--json",
         'use the tool exec_command with {"cmd": "cat notes.txt"}', project=project, OPENAI_API_KEY="sk-test",
@@ -126,6 +131,46 @@ def test_codex(start, project, websockets):
     assert session["session_id"] == re.search(r'"thread_id":"([^"]+)"', output).group(1)
     transports = {row[0] for row in server.rows("select transport from exchanges where kind = 'model'")}
     assert transports == ({"ws"} if websockets else {"http"})
+
+
+def test_claude_code_on_a_server_that_speaks_openai(start, project, upstream):
+    config = project.parent / "local.yaml"
+    config.write_text(
+        f'providers: {{local: {{provider_type: openai, base_url: "{upstream.url}/v1", model: a-local-model}}}}'
+    )
+    server = start("--config", str(config))
+    output = run(
+        "claude", "-p", f'use the tool Read with {{"file_path": "{project}/notes.txt"}}', "--model", "claude-sonnet-4-5",
+        "--output-format", "json", project=project, ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY="sk-ant-test",
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+    )  # fmt: skip
+    told = json.loads(output)
+    assert not told["is_error"]
+    assert told["result"] == "Done."
+    eventually(lambda: server.rows("select 1 from tool_calls where result_exchange_id is not null"), "the result")
+    (call,) = server.json(f"/sessions/{told['session_id']}/tools")
+    assert (call["name"], NOTES in call["result"]) == ("Read", True)
+    asked = {(r.target.decode().split("?")[0], r.json.get("model")) for r in upstream.requests if r.body}
+    assert asked == {("/v1/chat/completions", "a-local-model")}
+
+
+@pytest.mark.parametrize("websockets", [False, True], ids=["http", "websocket"])
+def test_codex_on_anthropic(start, project, upstream, websockets):
+    config = project.parent / "anthropic.yaml"
+    config.write_text(
+        f'providers: {{anthropic: {{base_url: "{upstream.url}", api_key: sk-ant-of-the-server, model: claude-sonnet-4-5}}}}'
+    )
+    server = start("--config", str(config))
+    write_codex_settings(project, server.url, websockets)
+    output = run(
+        "codex", "exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", "--json",
+        'use the tool exec_command with {"cmd": "cat notes.txt"}', project=project, OPENAI_API_KEY="sk-test",
+    )  # fmt: skip
+    assert '"text":"Done."' in output
+    session = check(server, "codex", "exec_command")
+    assert session["session_id"] == re.search(r'"thread_id":"([^"]+)"', output).group(1)
+    assert {r.target for r in upstream.requests if r.method == "POST"} == {b"/v1/messages"}
+    assert session["model_used"] == "claude-sonnet-4-5"
 
 
 def test_opencode(start, project):

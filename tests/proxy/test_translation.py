@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from tests.support.raw import RawClient, assert_error
+from tests.support.server import eventually
 from tests.support.speakers import PIXEL, SPEAKERS, WEATHER
 
 PROVIDERS = {
@@ -281,11 +282,12 @@ def test_a_websocket_is_refused_so_that_the_client_uses_http(servers):
 
 def test_the_record_has_what_the_client_said_and_got(speaker, direction, servers, stream, first):
     server = servers(direction[1])
-    (count,) = server.rows("select count(*) from exchanges")[0]
-    speaker.say("hello record", stream)
-    server.wait_recorded(count + 1)
-    query = "select provider, dialect, listener, success, output_tokens + thinking_tokens, routing from exchanges order by id desc limit 1"
-    ((provider, dialect, listener, success, output, routing),) = server.rows(query)
+    speaker.say(f"hello record {direction[0]} {stream}", stream)
+    query = (
+        "select e.provider, e.dialect, e.listener, e.success, e.output_tokens + e.thinking_tokens, e.routing from exchanges e "
+        f"join sessions s on s.id = e.session_id where s.title = 'hello record {direction[0]} {stream}' and e.success is not null"
+    )
+    ((provider, dialect, listener, success, output, routing),) = eventually(lambda: server.rows(query), "the record")
     assert (provider, dialect, success) == ("other", direction[0], 1)
     assert listener == ("anthropic" if direction[0] == "anthropic" else "openai")
     assert output == TOKENS[direction[1]][2]

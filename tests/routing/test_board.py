@@ -355,6 +355,7 @@ def test_it_tells_that_a_rest_has_changed(clocks):
     changed = []
     board = Board(clock=clocks.clock, wall=clocks.wall, on_rest_changed=changed.append)
     answer(board, 200)
+    board.reset("a")
     assert changed == []
     answer(board, 429)
     answer(board, 200, force=True)

@@ -138,6 +138,15 @@ def exhausted(name: bytes, reset: bytes) -> list[tuple[bytes, bytes]]:
         (429, exhausted(b"tokens", b"90s") + exhausted(b"requests", b"20s"), 3, 90),
         (429, exhausted(b"tokens", b"72h"), 0, 86_400),
         (429, [(b"x-ratelimit-remaining-tokens", b"5"), (b"x-ratelimit-reset-tokens", b"90s")], 0, 60),
+        (
+            429,
+            [
+                (b"anthropic-ratelimit-tokens-remaining", b"0"),
+                (b"anthropic-ratelimit-tokens-reset", b"2026-03-01T11:59:59Z"),
+            ],
+            0,
+            60,
+        ),
         (429, [], 0, 60),
         (429, [], 1, 120),
         (429, [], 4, 960),

@@ -7,6 +7,7 @@ import anthropic
 import openai
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+ENDS = ("response.completed", "response.incomplete", "response.failed")
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -107,7 +108,10 @@ class Chat:
         if stream:
             usage = {"stream_options": {"include_usage": True}}
             with self.client.chat.completions.stream(messages=self.messages, **usage, **options) as events:
-                completion = events.get_final_completion()
+                try:
+                    completion = events.get_final_completion()
+                except openai.LengthFinishReasonError as cut:
+                    completion = cut.completion
         else:
             completion = self.client.chat.completions.create(messages=self.messages, **options)
         (choice,) = completion.choices
@@ -164,7 +168,7 @@ class Responses:
             options["tools"] = [{**tool, "name": name} for name in ("weather", "time")]
         if stream:
             with self.client.responses.stream(input=self.input, **options) as events:
-                response = events.get_final_response()
+                response = [event.response for event in events if event.type in ENDS][-1]
         else:
             response = self.client.responses.create(input=self.input, **options)
         self.input += [item.model_dump(exclude_none=True) for item in response.output]
