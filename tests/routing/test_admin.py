@@ -5,8 +5,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
-from lunaroute_site.config_schema import Routing
-from lunaroute_site.config_schema import Rule as FileRule
+from lunaroute_site.config_routing import Routing
+from lunaroute_site.config_routing import Rule as FileRule
 from routing import keys, live, sources
 from routing.board import Board, Rest
 from routing.models import Provider, Rule

@@ -5,8 +5,8 @@ import time
 import pytest
 from django.test import Client
 
-from lunaroute_site.config_schema import Routing
-from lunaroute_site.config_schema import Rule as FileRule
+from lunaroute_site.config_routing import Routing
+from lunaroute_site.config_routing import Rule as FileRule
 from routing import live, sources
 from routing.board import Board
 from routing.models import Provider, Rule

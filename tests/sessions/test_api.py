@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from pydantic import SecretStr
 
-from lunaroute_site.config_schema import Routing, Rule
+from lunaroute_site.config_routing import Routing, Rule
 from sessions.models import Exchange, Session, ToolCall
 from sessions.search import Backfill
 
