@@ -30,7 +30,7 @@ def overall(request: HttpRequest) -> HttpResponse:
     context: dict[str, object] = {
         "place": "routing",
         "serves": live.current is not None,
-        "warnings": shown.definitions.warnings,
+        "warnings": _beside_rules(shown.definitions),
         "providers": _linked(overview.providers_of(shown), models.Provider, "provider"),
         "rules": _linked(overview.rules_of(shown), models.Rule, "rule"),
         "window": settings.LUNAROUTE.routing.health.window_secs,
@@ -73,6 +73,12 @@ def facts_of(asked) -> RequestFacts:
     dialect = asked.get("dialect") or dialect_of_path(path.encode(errors="replace"), has_version) or ""
     client = asked.get("client") or client_of(headers)
     return RequestFacts(asked.get("model", "").strip()[:LONGEST], path, tuple(headers), client, dialect)
+
+
+def _beside_rules(definitions: sources.Definitions) -> list[str]:
+    """Give the warnings that do not stand at a rule."""
+    at_rules = {f"Rule {name}: {why}" for name, why in definitions.rule_warnings.items()}
+    return [warning for warning in definitions.warnings if warning not in at_rules]
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -15,9 +15,10 @@ def moment(seconds: float | None) -> datetime | None:
     if seconds is None:
         return None
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        found = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):  # a provider may send any number
         return None
+    return found if 1970 <= found.year <= 9998 else None  # the ends of the calendar have no equivalent in other zones
 
 
 @register.filter
