@@ -9,9 +9,9 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     """Serve on `listeners` until told to stop. `settings` is the configuration."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
-    from lunaroute_site import serving
     from lunaroute_site.asgi import application
     from lunaroute_site.server import Server, reactor
+    from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
     from sessions import metrics
     from sessions.live_hub import hub
@@ -22,7 +22,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
         hub.listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())
-    serving.begin(settings, link)
+    Serving(settings, link).begin()
     server = Server(application, listeners, control, link)
     gc.collect()
     gc.freeze()

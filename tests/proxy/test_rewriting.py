@@ -189,7 +189,7 @@ def test_the_login_of_codex_is_used(routed, first, tmp_path):
     def is_missed() -> bool:
         answer = post(server, body, headers, b"/v1/responses")
         if answer.status == 502:
-            assert_error(answer, "openai", 502, "codex_auth", "auth.json")
+            assert_error(answer, "openai", 502, "login of Codex", "auth.json")
         return answer.status == 502
 
     eventually(is_missed, "the login is missed")
