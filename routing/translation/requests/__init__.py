@@ -7,6 +7,7 @@ import msgspec
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Context, TranslatedRequest, Untranslatable
 from routing.translation.counting import tokens_of
 from routing.translation.requests import chat, messages, responses
+from routing.translation.requests.arrangement import arrange
 from routing.translation.requests.form import Form, encode, tool_name
 
 _DIALECTS: dict[str, Any] = {MESSAGES: messages, CHAT: chat, RESPONSES: responses}
@@ -23,6 +24,7 @@ def translate_request(client: str, provider: str, body: bytes, model: str) -> Tr
         raise Untranslatable("body", "expected a JSON object")
     try:
         form = _DIALECTS[client].read(value)
+        arrange(form)
         written = encode(_DIALECTS[provider].write(form, model))
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise Untranslatable("body", f"it has an unexpected form ({type(error).__name__})") from None

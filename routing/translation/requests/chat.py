@@ -3,6 +3,7 @@
 from typing import Any
 
 from routing.translation.context import Untranslatable
+from routing.translation.requests.abilities import is_openais, is_reasoning
 from routing.translation.requests.form import (
     Call,
     Document,
@@ -14,8 +15,8 @@ from routing.translation.requests.form import (
     Tool,
     Turn,
     call_id,
+    document_of,
     dropped,
-    encode,
     image_of,
     items,
     mapping,
@@ -25,12 +26,25 @@ from routing.translation.requests.form import (
     texts_of,
     tool_name,
 )
+from routing.translation.requests.openais import (
+    answer_schema,
+    arguments_of,
+    drop_shared,
+    effort_of,
+    openai_fields,
+    read_choice,
+    read_shared,
+    with_grammar,
+    write_choice,
+    write_sampling,
+)
+from routing.translation.requests.schemas import FREE_TEXT, of_tool
 
 _DROPPED = (
     "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "seed", "prediction", "store",
-    "service_tier", "verbosity", "web_search_options", "metadata", "moderation",
+    "web_search_options",
 )  # fmt: skip
-_CUSTOM_SCHEMA = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+_NO_PARTS = "(the result follows)"
 
 
 def read(body: dict[str, Any]) -> Form:
@@ -52,8 +66,8 @@ def read(body: dict[str, Any]) -> Form:
     options = body.get("stream_options")
     form.include_usage = options is not None and mapping(options, "stream_options").get("include_usage") is True
     _read_format(form, body.get("response_format"))
-    form.user = text_of(body.get("safety_identifier") or body.get("user"), "user")
-    form.session = text_of(body.get("prompt_cache_key"), "prompt_cache_key")
+    form.verbosity = text_of(body.get("verbosity"), "verbosity")
+    read_shared(form, body)
     dropped(form, body, _DROPPED)
     return form
 
@@ -66,7 +80,9 @@ def _read_format(form: Form, wanted: Any) -> None:
         form.json_any = True
     elif wanted.get("type") == "json_schema":
         schema = mapping(wanted.get("json_schema"), "response_format.json_schema")
-        form.json_schema, form.json_name = schema.get("schema") or {}, text_of(schema.get("name"), "response_format")
+        form.json_schema = mapping(schema.get("schema") or {}, "response_format.json_schema.schema")
+        form.json_name = text_of(schema.get("name"), "response_format.json_schema.name")
+        form.json_strict = schema.get("strict") is True
 
 
 def _read_message(form: Form, message: dict[str, Any], place: str) -> None:
@@ -120,9 +136,7 @@ def _parts(form: Form, content: Any, place: str) -> list[Any]:
             file = mapping(part.get("file"), at)
             if not file.get("file_data"):
                 raise Untranslatable(at + ".file", "a file that is stored at OpenAI cannot be read from here")
-            found = image_of(text_of(file["file_data"], at))
-            name = text_of(file.get("filename"), at)
-            parts.append(Document(data=found.data or found.url, media=found.media or "application/pdf", name=name))
+            parts.append(document_of(text_of(file["file_data"], at), text_of(file.get("filename"), at)))
         else:
             raise Untranslatable(at, f"{kind} is known to Chat Completions only")
     return parts
@@ -136,29 +150,19 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         tool = mapping(tool, place)
         kind = tool.get("type")
         if kind not in ("function", "custom"):
-            form.note(place, f"{kind} was left out, it runs at OpenAI")
+            form.note("tools", f"{kind} was left out, it is a tool of OpenAI's own")
             continue
         given = mapping(tool.get(kind), f"{place}.{kind}")
         name, described = text_of(given.get("name"), place), text_of(given.get("description"), place)
-        schema = given.get("parameters") or {"type": "object", "properties": {}}
-        form.tools.append(Tool(name, described, schema, given.get("strict"), kind == "custom"))
-    form.tool_choice = read_choice(body.get("tool_choice") or body.get("function_call"))
+        if kind == "custom":
+            form.note("tools", f"{name} takes free text: its calls come as calls of a function with one field, input")
+            described = with_grammar(described, given.get("format"))
+        form.tools.append(Tool(name, described, given.get("parameters"), given.get("strict"), kind == "custom"))
+    if body.get("functions"):
+        form.note("functions", "their calls come as tool_calls")
+    read_choice(form, body.get("tool_choice") or body.get("function_call"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]
-
-
-def read_choice(choice: Any) -> str:
-    """Read a tool choice of either of OpenAI's APIs."""
-    if choice is None or isinstance(choice, str):
-        return {"required": "any"}.get(choice or "", choice or "")
-    choice = mapping(choice, "tool_choice")
-    if choice.get("type") == "allowed_tools":
-        allowed = choice.get("allowed_tools") or choice
-        mode = allowed.get("mode") if isinstance(allowed, dict) else ""
-        return "any" if mode == "required" else "auto"
-    named = choice.get(choice.get("type") or "function")
-    name = named.get("name") if isinstance(named, dict) else choice.get("name")
-    return "=" + text_of(name, "tool_choice.name") if name else "auto"
 
 
 # -- writing ---------------------------------------------------------------------------------------------------
@@ -171,9 +175,12 @@ def write(form: Form, model: str) -> dict[str, Any]:
     system = "\n\n".join(text for text in form.system if text)
     if system:
         messages.append({"role": "system", "content": system})
+    keeps_thoughts = not is_openais(model)
     for turn in form.turns:
-        messages += _assistant(turn) if turn.role == "assistant" else _user(form, turn)
+        messages += _assistant(turn, keeps_thoughts) if turn.role == "assistant" else _user(form, turn)
     body["messages"] = messages
+    if messages and messages[-1]["role"] == "assistant":
+        form.note("messages", "the answer may begin anew instead of going on with the last message")
     if form.tools:
         body["tools"] = [_tool(tool) for tool in form.tools]
         choice = write_choice(form.tool_choice)
@@ -188,9 +195,9 @@ def write(form: Form, model: str) -> dict[str, Any]:
 
 
 def _write_settings(form: Form, body: dict[str, Any], model: str) -> None:
-    reasons = is_reasoning(model)
-    if form.max_tokens is not None:
-        body["max_completion_tokens" if reasons or model.startswith("gpt-") else "max_tokens"] = form.max_tokens
+    reasons, is_own = is_reasoning(model), is_openais(model)
+    if form.max_tokens is not None:  # other servers know the older name only
+        body["max_completion_tokens" if is_own else "max_tokens"] = form.max_tokens
     write_sampling(form, body, reasons)
     if form.stop and reasons:
         form.note("stop", "left out, a model that reasons takes none")
@@ -198,87 +205,55 @@ def _write_settings(form: Form, body: dict[str, Any], model: str) -> None:
         body["stop"] = form.stop[:4]
         if len(form.stop) > 4:
             form.note("stop", "four of the sequences were taken, OpenAI takes no more")
-    effort = effort_of(form)
-    if effort and reasons:
+    effort = effort_of(form, model)
+    if effort and (reasons or "gpt-oss" in model):
         body["reasoning_effort"] = effort
+    elif effort:
+        form.note("reasoning", f"left out, {model} is not known to take it")
     if form.json_schema is not None:
-        schema = {"name": form.json_name or "answer", "schema": form.json_schema, "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": answer_schema(form)}
     elif form.json_any:
         body["response_format"] = {"type": "json_object"}
     if form.is_streaming:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    if reasons and (form.session or form.user):
-        body["prompt_cache_key"] = (form.session or form.user)[-64:]
-
-
-def is_reasoning(model: str) -> bool:
-    """Tell whether a model of OpenAI reasons, and so refuses to be told how to sample."""
-    name = model.rpartition("/")[2]
-    if name.startswith(("o1", "o3", "o4")):
-        return True
-    major = name.removeprefix("gpt-")[:1]
-    return name.startswith("gpt-") and major.isdigit() and int(major) >= 5 and "chat" not in name
-
-
-def write_sampling(form: Form, body: dict[str, Any], reasons: bool) -> None:
-    """Say how to sample, where the model may be told."""
-    for name in ("temperature", "top_p"):
-        value = getattr(form, name)
-        if value is not None and reasons:
-            form.note(name, "left out, a model that reasons takes none")
-        elif value is not None:
-            body[name] = value
-
-
-def effort_of(form: Form) -> str:
-    """Give the effort that was asked for, in OpenAI's words; empty where none was."""
-    if form.thinks is False:
-        return "minimal" if not form.effort else form.effort
-    if form.effort:
-        return form.effort
-    if form.budget is None:
-        return "medium" if form.thinks else ""
-    steps = ((4096, "low"), (16384, "medium"), (40000, "high"))
-    return next((effort for limit, effort in steps if form.budget < limit), "xhigh")
-
-
-def write_choice(choice: str) -> Any:
-    """Give a tool choice: a word, or an object with the tool's name; nothing where it was not said."""
-    if choice.startswith("="):
-        return {"type": "function", "name": tool_name(choice[1:])}
-    return {"any": "required"}.get(choice, choice)
+    if not is_own:
+        drop_shared(form)
+        return
+    body |= openai_fields(form)
+    if form.verbosity:
+        body["verbosity"] = form.verbosity
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool_name(tool.name)}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = _CUSTOM_SCHEMA if tool.is_custom else tool.schema
+    function["parameters"] = FREE_TEXT if tool.is_custom else of_tool(tool.schema)
     if tool.strict is not None and not tool.is_custom:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
-def _assistant(turn: Turn) -> list[dict[str, Any]]:
-    text = "".join(part.text for part in turn.parts if isinstance(part, Text))
+def _assistant(turn: Turn, keeps_thoughts: bool) -> list[dict[str, Any]]:
+    text = "".join([part.text for part in turn.parts if isinstance(part, Text)])
     calls = [
         {"id": call_id(part.id), "type": "function",
          "function": {"name": tool_name(part.name), "arguments": arguments_of(part)}}
         for part in turn.parts if isinstance(part, Call)
     ]  # fmt: skip
-    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
+    if not text and not calls:
+        return []
+    message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = calls
-    return [message] if text or calls else []
-
-
-def arguments_of(call: Call) -> str:
-    """Give a call's arguments as JSON."""
-    if call.is_custom:
-        return encode({"input": call.arguments}).decode()
-    return call.arguments or "{}"
+        # Servers of models that think between calls want it back with them; OpenAI's own API knows no such field.
+        thought = (
+            "".join([p.text for p in turn.parts if isinstance(p, Thinking) and p.is_bare]) if keeps_thoughts else ""
+        )
+        if thought:
+            message["reasoning_content"] = thought
+    return [message]
 
 
 def _user(form: Form, turn: Turn) -> list[dict[str, Any]]:
@@ -292,7 +267,7 @@ def _user(form: Form, turn: Turn) -> list[dict[str, Any]]:
             pictures = [p for p in part.parts if isinstance(p, Image | Document)]
             if pictures:
                 form.note("messages", "pictures and files of a tool's result follow it in a message of the user")
-                text = text or "(the result follows)"
+                text = text or _NO_PARTS
                 others += pictures
             messages.append({"role": "tool", "tool_call_id": call_id(part.id), "content": text})
         elif not isinstance(part, Thinking | Call):

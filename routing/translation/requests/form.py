@@ -14,8 +14,8 @@ encode = msgspec.json.Encoder().encode
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-# How hard a model thinks, from the least to the most.
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+# Notes beyond these say nothing new.
+MAX_NOTES = 40
 
 
 @dataclass(slots=True)
@@ -57,6 +57,11 @@ class Thinking:
     redacted: str = ""
     item_id: str = ""
     encrypted: str = ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it comes without any vendor's state: of a server that tells thoughts as plain text."""
+        return not (self.signature or self.redacted or self.encrypted)
 
 
 @dataclass(slots=True)
@@ -109,23 +114,25 @@ class Form:
     temperature: float | None = None
     top_p: float | None = None
     stop: list[str] = field(default_factory=list)
-    effort: str = ""  # one of EFFORTS
+    effort: str = ""  # one of abilities.EFFORTS
     budget: int | None = None  # tokens to think with
     thinks: bool | None = None  # None: not said
     json_schema: Any = None
     json_name: str = ""
+    json_strict: bool | None = None
     json_any: bool = False  # any JSON object
+    verbosity: str = ""
     is_streaming: bool = False
     include_usage: bool = False
     user: str = ""
     session: str = ""
-    notes: list[str] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)  # fields that both of OpenAI's APIs have
+    notes: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def note(self, field_name: str, what: str) -> None:
         """Say that a field was left out or changed."""
-        note = f"{field_name}: {what}"
-        if note not in self.notes:
-            self.notes.append(note)
+        if len(self.notes) < MAX_NOTES:
+            self.notes[f"{field_name}: {what}"] = None
 
 
 def items(value: Any, place: str) -> list[Any]:
@@ -176,10 +183,18 @@ def dropped(form: Form, body: Mapping[str, Any], names: Iterable[str], why: str 
 
 def image_of(url: str, detail: str = "") -> Image:
     """Give an image by its address, which may be one of data."""
+    if not url.startswith("data:"):
+        return Image(url=url, detail=detail)
     head, found, data = url.partition(";base64,")
-    if found and head.startswith("data:"):
-        return Image(data=data, media=head[5:], detail=detail)
-    return Image(url=url, detail=detail)
+    if not found:
+        return Image(url=url, detail=detail)
+    return Image(data=data, media=head[5:].partition(";")[0].lower(), detail=detail)
+
+
+def document_of(file_data: str, name: str) -> Document:
+    """Give a file by its data, which may be an address of data or base64 alone."""
+    found = image_of(file_data)
+    return Document(data=found.data or found.url, media=found.media or "application/pdf", name=name)
 
 
 def call_id(id: str) -> str:

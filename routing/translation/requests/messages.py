@@ -1,8 +1,11 @@
 """Anthropic Messages: requests read and written. https://docs.anthropic.com/en/api/messages."""
 
+from base64 import b64decode
 from typing import Any
 
+from routing.session_ids import session_id_of
 from routing.translation.context import Untranslatable
+from routing.translation.requests.abilities import always_thinks, most_tokens, takes_sampling, takes_schemas
 from routing.translation.requests.form import (
     Call,
     Document,
@@ -24,26 +27,15 @@ from routing.translation.requests.form import (
     texts_of,
     tool_name,
 )
+from routing.translation.requests.openais import drop_shared
+from routing.translation.requests.schemas import FREE_TEXT, closed, of_tool
+from routing.translation.requests.thinking import is_thinking, write_thinking
 from routing.translation.sealed import unseal
 
-MAX_TOKENS, MIN_BUDGET = 32_000, 1024
-# Effort ↔ tokens to think with.
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 65536}
-_DROPPED = (
-    "top_k",
-    "container",
-    "mcp_servers",
-    "inference_geo",
-    "betas",
-    "context_management",
-    "service_tier",
-    "speed",
-)
-_CUSTOM_SCHEMA = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The whole input of the tool, as plain text."}},
-    "required": ["input"],
-}
+_DROPPED = ("top_k", "container", "mcp_servers", "inference_geo", "betas", "context_management", "speed")
+_PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_MARK = {"type": "ephemeral"}
+_SYSTEM = {"type": "text", "text": "Answer with a JSON object and nothing else."}
 
 
 def read(body: dict[str, Any]) -> Form:
@@ -70,7 +62,10 @@ def read(body: dict[str, Any]) -> Form:
     _read_thinking(form, body)
     metadata = body.get("metadata") or {}
     form.user = text_of(mapping(metadata, "metadata").get("user_id"), "metadata.user_id")
+    form.session = session_id_of([], encode({"metadata": {"user_id": form.user}})) or "" if form.user else ""
     dropped(form, body, _DROPPED)
+    if body.get("service_tier") not in (None, "auto"):
+        form.note("service_tier", "left out, it has no counterpart")
     return form
 
 
@@ -85,7 +80,7 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         tool = mapping(tool, f"tools[{index}]")
         name = text_of(tool.get("name"), f"tools[{index}].name")
         if "input_schema" not in tool:
-            form.note(f"tools[{index}]", f"{tool.get('type') or name} was left out, it runs at Anthropic")
+            form.note("tools", f"{tool.get('type') or name} was left out, it is a tool of Anthropic's own")
             continue
         description = text_of(tool.get("description"), f"tools[{index}].description")
         form.tools.append(Tool(name, description, tool["input_schema"], tool.get("strict")))
@@ -94,7 +89,9 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         return
     choice = mapping(choice, "tool_choice")
     kind = choice.get("type")
-    form.tool_choice = "=" + text_of(choice.get("name"), "tool_choice.name") if kind == "tool" else str(kind or "")
+    if kind not in ("auto", "any", "none", "tool"):
+        raise Untranslatable("tool_choice.type", f"{str(kind)[:40]} is not known")
+    form.tool_choice = "=" + text_of(choice.get("name"), "tool_choice.name") if kind == "tool" else kind
     if choice.get("disable_parallel_tool_use") is True:
         form.parallel = False
 
@@ -112,7 +109,7 @@ def _read_thinking(form: Form, body: dict[str, Any]) -> None:
     if wanted is not None:
         wanted = mapping(wanted, "output_config.format")
         if wanted.get("type") == "json_schema":
-            form.json_schema, form.json_name = wanted.get("schema"), "answer"
+            form.json_schema = mapping(wanted.get("schema"), "output_config.format.schema")
 
 
 def _part(block: dict[str, Any], place: str, form: Form) -> Any:
@@ -177,20 +174,16 @@ def _document(block: dict[str, Any], source: dict[str, Any], place: str) -> Any:
 
 def write(form: Form, model: str) -> dict[str, Any]:
     """Give the request's body."""
-    body: dict[str, Any] = {"model": model, "max_tokens": form.max_tokens or MAX_TOKENS}
-    system, turns = _gathered(form)
-    messages = _messages(form, turns)
-    _write_thinking(form, body, messages)
+    body: dict[str, Any] = {"model": model, "max_tokens": form.max_tokens or most_tokens(model)}
+    system, turns = _parted(form)
+    body["messages"] = _messages(form, turns)
     if system:
         body["system"] = [{"type": "text", "text": text} for text in system]
-    if form.json_any:
-        body.setdefault("system", []).append({"type": "text", "text": "Answer with a JSON object and nothing else."})
-        form.note("response_format", "json_object is asked for in the system prompt")
-    if form.json_schema is not None:
-        body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": form.json_schema}
-    _write_tools(form, body)
-    _write_settings(form, body)
-    body["messages"] = messages
+    _write_format(form, body, model)
+    write_thinking(form, body, model)
+    _write_tools(form, body, model)
+    _write_settings(form, body, model)
+    drop_shared(form)
     _mark_for_caching(body)
     if form.user or form.session:
         body["metadata"] = {"user_id": (f"session_{form.session}" if form.session else form.user)[:256]}
@@ -199,70 +192,48 @@ def write(form: Form, model: str) -> dict[str, Any]:
     return body
 
 
-def _gathered(form: Form) -> tuple[list[str], list[Turn]]:
-    """The system prompt with what stands in front of the conversation, and turns whose roles alternate."""
-    system = [text for text in form.system if text.strip()]
-    turns: list[Turn] = []
-    for turn in form.turns:
-        if turn.role == "system":
-            texts = [part.text for part in turn.parts if isinstance(part, Text) and part.text.strip()]
-            if not turns:
-                system += texts
-                continue
-            turn = Turn("user", [Text(f"<system>\n{text}\n</system>") for text in texts])
-        if turns and turns[-1].role == turn.role:
-            turns[-1] = Turn(turn.role, [*turns[-1].parts, *turn.parts])
-        else:
-            turns.append(turn)
-    return system, turns
+def _parted(form: Form) -> tuple[list[str], list[Turn]]:
+    """The system prompt, with what of it stands in front of the conversation, and the conversation."""
+    turns = form.turns
+    first = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    texts = [part.text for turn in turns[:first] for part in turn.parts if isinstance(part, Text)]
+    return [text for text in (*form.system, *texts) if text.strip()], turns[first:]
 
 
 def _messages(form: Form, turns: list[Turn]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
-    open_calls: list[str] = []
     for turn in turns:
-        blocks = [block for part in turn.parts if (block := _block(part, form, turn.role)) is not None]
-        if turn.role == "user":
-            blocks = _answered(form, blocks, open_calls)
-            open_calls = []
-        elif open_calls:
-            messages.append({"role": "user", "content": _answered(form, [], open_calls)})
-        if turn.role == "assistant":
-            open_calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if blocks:
-            messages.append({"role": turn.role, "content": blocks})
-    if open_calls:
-        messages.append({"role": "user", "content": _answered(form, [], open_calls)})
+        role = "assistant" if turn.role == "assistant" else "user"
+        parts = turn.parts if turn.role != "system" else [_marked_system(part) for part in turn.parts]
+        blocks = [block for part in parts if (block := _block(part, form, role)) is not None]
+        if not blocks:
+            continue
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += blocks
+        else:
+            messages.append({"role": role, "content": blocks})
     if not messages or messages[0]["role"] != "user":
-        messages.insert(0, {"role": "user", "content": [{"type": "text", "text": "Continue."}]})
+        messages.insert(0, _go_on())
+    if messages[-1]["role"] != "user":
+        form.note("messages", "the user says 'Continue.' after the last message, newer models want to be asked")
+        messages.append(_go_on())
     return messages
 
 
-def _answered(form: Form, blocks: list[dict[str, Any]], calls: list[str]) -> list[dict[str, Any]]:
-    """Results first, one for each call: Anthropic takes no call without and no result that nobody asked for."""
-    results = {b["tool_use_id"]: b for b in blocks if b["type"] == "tool_result"}
-    for id in results.keys() - set(calls):
-        form.note("messages", f"the result of the unknown call {id} was left out")
-    for id in set(calls) - results.keys():
-        form.note("messages", f"the call {id} has no result: an empty one stands for it")
-    empty = {"content": "(no result)", "is_error": True}
-    given = [results.get(id) or {"type": "tool_result", "tool_use_id": id, **empty} for id in calls]
-    return [*given, *(block for block in blocks if block["type"] != "tool_result")]
+def _go_on() -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": "Continue."}]}
+
+
+def _marked_system(part: Any) -> Any:
+    """What a developer says amid the conversation, where Anthropic knows users only."""
+    if isinstance(part, Text) and part.text.strip():
+        return Text(f"<system>\n{part.text}\n</system>")
+    return part
 
 
 def _block(part: Any, form: Form, role: str) -> dict[str, Any] | None:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text} if part.text.strip() else None
-    if isinstance(part, Image):
-        if role == "assistant":
-            form.note("messages", "an image of the assistant was left out")
-            return None
-        return {"type": "image", "source": _source(part.url, part.data, part.media)}
-    if isinstance(part, Document):
-        source = _source(part.url, part.data, part.media)
-        if part.text:
-            source = {"type": "text", "media_type": "text/plain", "data": part.text}
-        return {"type": "document", "source": source, **({"title": part.name} if part.name else {})}
     if isinstance(part, Call):
         arguments = {"input": part.arguments} if part.is_custom else object_of(part.arguments)
         return {"type": "tool_use", "id": call_id(part.id), "name": tool_name(part.name), "input": arguments}
@@ -271,6 +242,11 @@ def _block(part: Any, form: Form, role: str) -> dict[str, Any] | None:
         plain = content[0]["text"] if len(content) == 1 and content[0]["type"] == "text" else content
         block = {"type": "tool_result", "tool_use_id": call_id(part.id), "content": plain or "(empty)"}
         return {**block, "is_error": True} if part.is_error else block
+    if isinstance(part, Image | Document):
+        if role == "assistant":
+            form.note("messages", "pictures and files of the assistant were left out")
+            return None
+        return _picture(part) if isinstance(part, Image) else _file(part)
     if part.redacted:
         return {"type": "redacted_thinking", "data": part.redacted}
     if part.signature:
@@ -278,25 +254,56 @@ def _block(part: Any, form: Form, role: str) -> dict[str, Any] | None:
     return None  # another vendor's thinking: Anthropic takes its own only
 
 
+def _picture(image: Image) -> dict[str, Any]:
+    if image.url.startswith("data:") or (not image.url and image.media not in _PICTURES):
+        raise Untranslatable("messages", f"a picture of type {image.media[:40] or 'unknown'} is not known to Anthropic")
+    return {"type": "image", "source": _source(image.url, image.data, image.media)}
+
+
+def _file(document: Document) -> dict[str, Any]:
+    source = _source(document.url, document.data, document.media)
+    if document.text or document.media.startswith("text/"):
+        text = document.text
+        if not text and document.data:
+            try:
+                text = b64decode(document.data, validate=True).decode("utf-8", "replace")
+            except ValueError:
+                raise Untranslatable("messages", "a file that is no base64") from None
+        source = {"type": "text", "media_type": "text/plain", "data": text or "(empty)"}
+    elif not document.url and document.media != "application/pdf":
+        raise Untranslatable("messages", f"a file of type {document.media[:80]} is not known to Anthropic")
+    return {"type": "document", "source": source, **({"title": document.name} if document.name else {})}
+
+
 def _source(url: str, data: str, media: str) -> dict[str, Any]:
     return {"type": "url", "url": url} if url else {"type": "base64", "media_type": media, "data": data}
 
 
-def _write_tools(form: Form, body: dict[str, Any]) -> None:
+def _write_format(form: Form, body: dict[str, Any], model: str) -> None:
+    if form.json_any:
+        body.setdefault("system", []).append({**_SYSTEM})
+        form.note("response_format", "json_object is asked for in the system prompt")
+    elif form.json_schema is not None and takes_schemas(model):
+        body["output_config"] = {"format": {"type": "json_schema", "schema": closed(form.json_schema)}}
+    elif form.json_schema is not None:
+        text = f"{_SYSTEM['text']} It has to follow this JSON schema:\n{encode(form.json_schema).decode()}"
+        body.setdefault("system", []).append({"type": "text", "text": text})
+        form.note("response_format", f"the schema is asked for in the system prompt, {model} holds to none")
+
+
+def _write_tools(form: Form, body: dict[str, Any], model: str) -> None:
     if not form.tools:
+        _write_known_tools(body)
         return
-    body["tools"] = [
-        {"name": tool_name(tool.name), **({"description": tool.description} if tool.description else {}),
-         "input_schema": _CUSTOM_SCHEMA if tool.is_custom else _schema(tool.schema)}
-        for tool in form.tools
-    ]  # fmt: skip
+    can_be_strict = takes_schemas(model)
+    body["tools"] = [_tool(tool, can_be_strict) for tool in form.tools]
     choice: dict[str, Any] = {}
     if form.tool_choice.startswith("="):
         choice = {"type": "tool", "name": tool_name(form.tool_choice[1:])}
     elif form.tool_choice:
         choice = {"type": form.tool_choice}
-    if choice.get("type") in ("tool", "any") and "thinking" in body and body["thinking"]["type"] != "disabled":
-        form.note("tool_choice", "it is auto, as a model that thinks takes no other")
+    if choice.get("type") in ("tool", "any") and (is_thinking(body) or always_thinks(model)):
+        form.note("tool_choice", f"it is auto, {model} thinks and so takes no other")
         choice = {"type": "auto"}
     if form.parallel is False and choice.get("type") != "none":
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
@@ -304,49 +311,40 @@ def _write_tools(form: Form, body: dict[str, Any]) -> None:
         body["tool_choice"] = choice
 
 
-def _schema(schema: Any) -> Any:
-    return (
-        schema if isinstance(schema, dict) and schema.get("type") == "object" else {"type": "object", **(schema or {})}
-    )
+def _tool(tool: Tool, can_be_strict: bool) -> dict[str, Any]:
+    written: dict[str, Any] = {"name": tool_name(tool.name)}
+    if tool.description:
+        written["description"] = tool.description
+    written["input_schema"] = FREE_TEXT if tool.is_custom else of_tool(tool.schema)
+    if tool.strict is True and can_be_strict and not tool.is_custom:
+        written |= {"input_schema": closed(written["input_schema"]), "strict": True}
+    return written
 
 
-def _write_thinking(form: Form, body: dict[str, Any], messages: list[dict[str, Any]]) -> None:
-    effort = form.effort if form.effort != "none" else ""
-    if form.thinks is False or (not effort and not form.budget and not form.thinks):
-        return
-    if _lacks_thinking(messages):
-        form.note("reasoning", "off for this request: the turn with the last tool call came without its thinking")
-        return
-    budget = form.budget or BUDGETS.get(effort, BUDGETS["medium"])
-    if form.max_tokens is None:
-        body["max_tokens"] = budget + MAX_TOKENS
-    budget = min(budget, body["max_tokens"] - MIN_BUDGET // 2)
-    if budget < MIN_BUDGET:
-        form.note("reasoning", f"left out, max_tokens {body['max_tokens']} leaves no room for it")
-        return
-    body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+def _write_known_tools(body: dict[str, Any]) -> None:
+    """Name the tools of the conversation where the request has none, as it may not call what it does not name."""
+    names = {block["name"]: None for m in body["messages"] for block in m["content"] if block["type"] == "tool_use"}
+    if names:
+        body["tools"] = [{"name": name, "input_schema": of_tool(None)} for name in names]
+        body["tool_choice"] = {"type": "none"}
 
 
-def _lacks_thinking(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last turn of the assistant calls tools and has no thinking in front, which Anthropic refuses."""
-    if not messages or not any(block["type"] == "tool_result" for block in messages[-1]["content"]):
-        return False
-    last = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), [])
-    return bool(last) and last[0]["type"] not in ("thinking", "redacted_thinking")
-
-
-def _write_settings(form: Form, body: dict[str, Any]) -> None:
-    thinks = "thinking" in body
+def _write_settings(form: Form, body: dict[str, Any], model: str) -> None:
+    refused = ""
+    if is_thinking(body):
+        refused = "a model that thinks takes none"
+    elif not takes_sampling(model):
+        refused = f"{model} takes none"
     if form.temperature is not None:
-        if thinks:
-            form.note("temperature", "left out, a model that thinks takes none")
+        if refused:
+            form.note("temperature", f"left out, {refused}")
         else:
             body["temperature"] = min(form.temperature, 1.0)
             if form.temperature > 1:
                 form.note("temperature", "it is 1, the most that Anthropic takes")
     if form.top_p is not None:
-        if thinks or "temperature" in body:
-            form.note("top_p", "left out beside temperature or thinking")
+        if refused or "temperature" in body:
+            form.note("top_p", f"left out, {refused or 'Anthropic takes it or temperature'}")
         else:
             body["top_p"] = form.top_p
     stop = [text for text in form.stop if text.strip()]
@@ -358,10 +356,9 @@ def _write_settings(form: Form, body: dict[str, Any]) -> None:
 
 def _mark_for_caching(body: dict[str, Any]) -> None:
     """Mark what stays the same from request to request: OpenAI caches by itself, Anthropic where it is told."""
-    mark = {"type": "ephemeral"}
     for name in ("tools", "system"):
         if body.get(name):
-            body[name][-1] = {**body[name][-1], "cache_control": mark}
+            body[name][-1] = {**body[name][-1], "cache_control": _MARK}
     users = [message for message in body["messages"] if message["role"] == "user"][-2:]
     for message in users:
-        message["content"][-1] = {**message["content"][-1], "cache_control": mark}
+        message["content"][-1] = {**message["content"][-1], "cache_control": _MARK}

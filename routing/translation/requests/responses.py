@@ -3,14 +3,7 @@
 from typing import Any
 
 from routing.translation.context import Untranslatable
-from routing.translation.requests.chat import (
-    arguments_of,
-    effort_of,
-    is_reasoning,
-    read_choice,
-    write_choice,
-    write_sampling,
-)
+from routing.translation.requests.abilities import is_reasoning
 from routing.translation.requests.form import (
     Call,
     Document,
@@ -22,7 +15,9 @@ from routing.translation.requests.form import (
     Tool,
     Turn,
     call_id,
+    document_of,
     dropped,
+    encode,
     image_of,
     items,
     mapping,
@@ -31,6 +26,18 @@ from routing.translation.requests.form import (
     text_of,
     tool_name,
 )
+from routing.translation.requests.openais import (
+    answer_schema,
+    arguments_of,
+    effort_of,
+    openai_fields,
+    read_choice,
+    read_shared,
+    with_grammar,
+    write_choice,
+    write_sampling,
+)
+from routing.translation.requests.schemas import FREE_TEXT, of_tool
 from routing.translation.sealed import unseal
 
 _REFUSED = {
@@ -40,11 +47,18 @@ _REFUSED = {
     "background": "an answer in the background can be had of OpenAI only",
 }
 _DROPPED = (
-    "truncation", "max_tool_calls", "top_logprobs", "service_tier", "context_management", "moderation",
-    "prompt_cache_retention", "prompt_cache_options",
-)  # fmt: skip
+    "truncation",
+    "max_tool_calls",
+    "top_logprobs",
+    "context_management",
+    "background_options",
+    "access_programs",
+)
+# Items that stand for what was said before, and can be read at OpenAI only.
+_OPAQUE = ("item_reference", "compaction", "compaction_summary", "compaction_trigger")
+# Calls of tools that the client runs, though OpenAI defines them, and where their arguments are.
+_CLIENT_CALLS = {"local_shell_call": "action", "shell_call": "action", "apply_patch_call": "operation"}
 _DO_NOT_REASON = ("gpt-3", "gpt-4", "chatgpt-4")
-_CUSTOM_SCHEMA = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
 def read(body: dict[str, Any]) -> Form:
@@ -70,21 +84,23 @@ def read(body: dict[str, Any]) -> Form:
         form.effort = text_of(mapping(reasoning, "reasoning").get("effort"), "reasoning.effort")
     form.is_streaming = form.include_usage = body.get("stream") is True
     _read_format(form, body.get("text"))
-    form.user = text_of(body.get("safety_identifier") or body.get("user"), "user")
-    form.session = text_of(body.get("prompt_cache_key"), "prompt_cache_key")
+    read_shared(form, body)
     dropped(form, body, _DROPPED)
     return form
 
 
 def _read_format(form: Form, text: Any) -> None:
-    wanted = mapping(text, "text").get("format") if text is not None else None
-    if wanted is None:
+    if text is None:
         return
-    wanted = mapping(wanted, "text.format")
+    text = mapping(text, "text")
+    form.verbosity = text_of(text.get("verbosity"), "text.verbosity")
+    wanted = mapping(text.get("format") or {}, "text.format")
     if wanted.get("type") == "json_object":
         form.json_any = True
     elif wanted.get("type") == "json_schema":
-        form.json_schema, form.json_name = wanted.get("schema") or {}, text_of(wanted.get("name"), "text.format")
+        form.json_schema = mapping(wanted.get("schema") or {}, "text.format.schema")
+        form.json_name = text_of(wanted.get("name"), "text.format.name")
+        form.json_strict = wanted.get("strict") is True
 
 
 def _read_item(form: Form, item: dict[str, Any], place: str) -> None:
@@ -106,10 +122,26 @@ def _read_item(form: Form, item: dict[str, Any], place: str) -> None:
         form.turns.append(Turn("user", [Result(id, parts, is_custom=kind.startswith("custom"))]))
     elif kind == "reasoning":
         form.turns.append(Turn("assistant", [_reasoning(item, place)]))
-    elif kind == "item_reference":
-        raise Untranslatable(place, "an item that is stored at OpenAI cannot be read from here")
-    else:
-        form.note(place, f"{kind} was left out, it is known to OpenAI only")
+    elif kind in _OPAQUE:
+        raise Untranslatable(place, f"{kind}: what it stands for can be read at OpenAI only")
+    elif not _read_client_call(form, kind, item, place):
+        form.note("input", f"{kind} was left out, it is known to OpenAI only")
+
+
+def _read_client_call(form: Form, kind: Any, item: dict[str, Any], place: str) -> bool:
+    """Read a call, or its result, of a tool that OpenAI defines and the client runs, as that of any other tool."""
+    name = str(kind).removesuffix("_output")
+    if name not in _CLIENT_CALLS:
+        return False
+    id = text_of(item.get("call_id") or item.get("id"), place + ".call_id")
+    if kind == name:
+        arguments = encode(item.get(_CLIENT_CALLS[name]) or {}).decode()
+        form.turns.append(Turn("assistant", [Call(id, name.removesuffix("_call"), arguments)]))
+        return True
+    output = item.get("output")
+    text = output if isinstance(output, str) else encode(output).decode()
+    form.turns.append(Turn("user", [Result(id, [Text(text)], item.get("status") == "failed")]))
+    return True
 
 
 def _reasoning(item: dict[str, Any], place: str) -> Thinking:
@@ -151,8 +183,7 @@ def _file(part: dict[str, Any], at: str) -> Document:
         return Document(url=text_of(part["file_url"], at), name=name)
     if not part.get("file_data"):
         raise Untranslatable(at, "a file that is stored at OpenAI cannot be read from here")
-    found = image_of(text_of(part["file_data"], at))
-    return Document(data=found.data or found.url, media=found.media or "application/pdf", name=name)
+    return document_of(text_of(part["file_data"], at), name)
 
 
 def _read_tools(form: Form, body: dict[str, Any]) -> None:
@@ -161,15 +192,14 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         tool = mapping(tool, place)
         kind = tool.get("type")
         if kind not in ("function", "custom"):
-            form.note(place, f"{kind} was left out, it runs at OpenAI")
+            form.note("tools", f"{kind} was left out, it is a tool of OpenAI's own")
             continue
         name = text_of(tool.get("name"), place + ".name")
         description = text_of(tool.get("description"), place + ".description")
-        if kind == "custom" and isinstance(tool.get("format"), dict) and tool["format"].get("definition"):
-            description += f"\n\nThe input follows this grammar:\n{tool['format']['definition']}"
-        schema = tool.get("parameters") or {"type": "object", "properties": {}}
-        form.tools.append(Tool(name, description, schema, tool.get("strict"), kind == "custom"))
-    form.tool_choice = read_choice(body.get("tool_choice"))
+        if kind == "custom":
+            description = with_grammar(description, tool.get("format"))
+        form.tools.append(Tool(name, description, tool.get("parameters"), tool.get("strict"), kind == "custom"))
+    read_choice(form, body.get("tool_choice"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]
 
@@ -184,48 +214,62 @@ def write(form: Form, model: str) -> dict[str, Any]:
     if system:
         body["instructions"] = system
     body["input"] = [item for turn in form.turns for item in _items(form, turn)]
-    if form.tools:
-        body["tools"] = [
-            {"type": "function", "name": tool_name(tool.name), "description": tool.description,
-             "parameters": _CUSTOM_SCHEMA if tool.is_custom else tool.schema, "strict": bool(tool.strict)}
-            for tool in form.tools
-        ]  # fmt: skip
-        choice = write_choice(form.tool_choice)
-        if choice:
-            body["tool_choice"] = choice
-        if form.parallel is not None:
-            body["parallel_tool_calls"] = form.parallel
+    if form.turns and form.turns[-1].role == "assistant":
+        form.note("messages", "the answer may begin anew instead of going on with the last message")
+    _write_tools(form, body)
+    _write_settings(form, body, model)
+    return body
+
+
+def _write_tools(form: Form, body: dict[str, Any]) -> None:
+    if not form.tools:
+        return
+    body["tools"] = [
+        {"type": "function", "name": tool_name(tool.name), "description": tool.description,
+         "parameters": FREE_TEXT if tool.is_custom else of_tool(tool.schema), "strict": tool.strict is True}
+        for tool in form.tools
+    ]  # fmt: skip
+    choice = write_choice(form.tool_choice)
+    if choice:
+        body["tool_choice"] = choice
+    if form.parallel is not None:
+        body["parallel_tool_calls"] = form.parallel
+
+
+def _write_settings(form: Form, body: dict[str, Any], model: str) -> None:
+    effort = effort_of(form, model)
     # A name that is none of OpenAI's own may be anything: it reasons if it was asked to.
-    reasons = is_reasoning(model) or (bool(effort_of(form)) and not model.startswith(_DO_NOT_REASON))
+    reasons = is_reasoning(model) or (bool(effort) and not model.startswith(_DO_NOT_REASON))
     if form.max_tokens is not None:
         body["max_output_tokens"] = max(form.max_tokens, 16)  # the least that it takes
     write_sampling(form, body, reasons)
     if form.stop:
         form.note("stop", "left out, Responses has no such setting")
     if reasons:
-        effort = effort_of(form)
         body["include"] = ["reasoning.encrypted_content"]
         if effort:
-            body["reasoning"] = {"effort": effort, "summary": "auto"}
+            body["reasoning"] = {"effort": effort} if effort == "none" else {"effort": effort, "summary": "auto"}
+    text: dict[str, Any] = {"verbosity": form.verbosity} if form.verbosity else {}
     if form.json_schema is not None:
-        schema = {"type": "json_schema", "name": form.json_name or "answer", "schema": form.json_schema, "strict": True}
-        body["text"] = {"format": schema}
+        text["format"] = {"type": "json_schema", **answer_schema(form)}
     elif form.json_any:
-        body["text"] = {"format": {"type": "json_object"}}
-    if form.session or form.user:
-        body["prompt_cache_key"] = (form.session or form.user)[-64:]
+        text["format"] = {"type": "json_object"}
+    if text:
+        body["text"] = text
+    body |= openai_fields(form)
     if form.is_streaming:
         body["stream"] = True
-    return body
 
 
 def _items(form: Form, turn: Turn) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     content: list[dict[str, Any]] = []
-    for part in turn.parts:
+    # Reasoning that nothing follows is refused.
+    last = max((n for n, part in enumerate(turn.parts) if not isinstance(part, Thinking)), default=-1)
+    for n, part in enumerate(turn.parts):
         if isinstance(part, Thinking):
             found += _message(turn, content)
-            found += _thought(part)
+            found += _thought(part) if n < last else []
         elif isinstance(part, Call):
             found += _message(turn, content)
             found.append({"type": "function_call", "call_id": call_id(part.id), "name": tool_name(part.name),
@@ -258,7 +302,8 @@ def _thought(part: Thinking) -> list[dict[str, Any]]:
     if not part.encrypted:
         return []  # another vendor's: OpenAI takes its own only
     summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-    return [{"type": "reasoning", "id": part.item_id, "summary": summary, "encrypted_content": part.encrypted}]
+    item = {"type": "reasoning", "summary": summary, "encrypted_content": part.encrypted}
+    return [{**item, "id": part.item_id} if part.item_id else item]
 
 
 def _content(part: Any, role: str) -> dict[str, Any]:
