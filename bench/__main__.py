@@ -12,6 +12,7 @@ from bench.clients import connect, latencies, percentile, request, stream_delays
 from bench.ingest import bench_ingest
 from bench.pages import bench_pages
 from bench.pii import bench_pii
+from bench.routing import bench_routing
 from bench.servers import lunaroute, nginx, settle
 from bench.storage import bench_storage
 from tests.support.server import free_port
@@ -175,6 +176,7 @@ def main() -> None:
         streams.terminate()
     bench_pages(table, line, rounds)
     bench_pii(table, line, spread, rounds)
+    bench_routing(table, line, spread, count, rounds)
     if not quick:  # its database takes a while to fill
         subprocess.run([sys.executable, "-m", "bench.search"], check=True)
 

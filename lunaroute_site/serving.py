@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from time import perf_counter
 
 from django.db import Error, connections
 
@@ -34,6 +35,7 @@ class Serving:
         routing = settings.routing
         self.board = Board(
             Settings(**routing.circuit_breaker.model_dump(), **routing.health.model_dump()),
+            clock=perf_counter,  # by which exchanges are timed
             tell=metrics.Counting(),
             on_rest_changed=self._rest_changed,
         )

@@ -112,7 +112,7 @@ def failed(exchange: Exchange, failure: UpstreamError) -> None:
     if exchange.ticket is not None:
         exchange.ticket.failed(failure.kind)
     else:
-        state.current.board.note(exchange.target.name, ok=False)
+        state.current.board.note(exchange.target.name, False, exchange.started)
 
 
 def broken(exchange: Exchange, failure: UpstreamError) -> None:

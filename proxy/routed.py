@@ -4,13 +4,14 @@ What decides (routing/) does no I/O; here it is done. Until the first byte of an
 provider may be asked; after it, nothing is asked again.
 """
 
+from dataclasses import dataclass
 from time import perf_counter, time
 
 import orjson
 
 from proxy import state
 from proxy.capture import Attempt, ResponseHead, Routing
-from proxy.connection import Response
+from proxy.connection import Connection, Response
 from proxy.decoding import is_known
 from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
@@ -150,6 +151,17 @@ class NoSocket:
         return ErrorResponse(self._listener, 426, UPGRADE_REFUSED)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that the client gets if nobody has a better one, with the clock readings that belong to it."""
+
+    outgoing: Outgoing
+    response: Response
+    connection: Connection
+    sent: float
+    lost: float
+
+
 class Call:
     """One request, whole, and those who may be asked."""
 
@@ -158,7 +170,7 @@ class Call:
         # Who would serve it if nothing were wrong, and nobody had chosen another.
         self._usual = decision.providers[0].name if decision.rule else exchange.target.name
         self._attempts: list[Attempt] = []
-        self._held: tuple[Outgoing, Response, object] | None = None  # the last answer, while another one is asked
+        self._held: Held | None = None  # the last answer, while another one is asked
         self._failure: tuple[Outgoing, UpstreamError] | None = None
         self._refusal: tuple[Target, CannotServe] | None = None
         self._from = ""  # who was asked in vain, and why
@@ -166,8 +178,15 @@ class Call:
 
     async def answer(self) -> RawResponse:
         """Ask one after another until one answers. Raises CancelledError where the client has gone."""
-        board = state.current.board
-        providers = self.decision.providers
+        try:
+            answer = await self._ask_all()
+            return answer if answer is not None else await self._last()
+        except BaseException:
+            self._drop_held()
+            raise
+
+    async def _ask_all(self) -> RawResponse | None:
+        board, providers = state.current.board, self.decision.providers
         was_asked = False
         for place, provider in enumerate(providers):
             if self.incoming.endpoint == COUNT_TOKENS and _is_foreign(provider):
@@ -181,16 +200,21 @@ class Call:
                 continue
             was_asked = True
             is_last = place == len(providers) - 1
-            answer = await self._try(provider, ticket, None if is_last else 0)
+            answer = await self._with(ticket, provider, None if is_last else 0)
             if answer is not None:
                 return answer
-        if not was_asked:  # all are out: who will be back first is asked all the same
-            name = board.soonest([provider.name for provider in providers])
-            provider = next(provider for provider in providers if provider.name == name)
-            answer = await self._try(provider, board.ask(name, True, self.decision.backoff_base_secs), None)
-            if answer is not None:
-                return answer
-        return await self._last()
+        if was_asked:
+            return None
+        # All are out: who will be back first is asked all the same.
+        name = board.soonest([provider.name for provider in providers])
+        provider = next(provider for provider in providers if provider.name == name)
+        return await self._with(board.ask(name, True, self.decision.backoff_base_secs), provider, None)
+
+    async def _with(self, ticket: Ticket, provider: Provider, retries: int | None) -> RawResponse | None:
+        try:
+            return await self._try(provider, ticket, retries)
+        finally:
+            ticket.cancelled()  # where nothing else was said
 
     async def _try(self, provider: Provider, ticket: Ticket, retries: int | None) -> RawResponse | None:
         """Ask one provider. Gives the client's answer, or None where another one may be asked."""
@@ -200,7 +224,6 @@ class Call:
         try:
             outgoing = prepare(self.incoming, target, lambda body, dialect: self._notified(provider, body, dialect))
         except CannotServe as error:
-            ticket.cancelled()
             self._refusal = (target, error)
             self._attempts.append(Attempt(provider.name, reason=f"cannot serve it: {error}"))
             return None
@@ -217,9 +240,6 @@ class Call:
             self._failed(provider, ticket.failed(error.kind), perf_counter() - began, None, error.sent)
             self._failure = (outgoing, error)
             return None
-        except BaseException:
-            ticket.cancelled()
-            raise
         reason = ticket.answered(response.status, response.headers)
         if not reason:
             exchange.ticket = ticket
@@ -227,9 +247,9 @@ class Call:
             took = (perf_counter() - began) * 1e3
             self._attempts.append(Attempt(provider.name, response.status, took))
             return await self._pass_on(outgoing, response)
-        self._failed(provider, reason, perf_counter() - began, response.status, False)
         self._drop_held()
-        self._held = (outgoing, response, exchange.connection)
+        self._held = Held(outgoing, response, exchange.connection, exchange.sent, exchange.lost)
+        self._failed(provider, reason, perf_counter() - began, response.status, False)
         return None
 
     def _failed(self, provider: Provider, reason: str, seconds: float, status: int | None, was_sent: bool) -> None:
@@ -239,16 +259,16 @@ class Call:
 
     def _drop_held(self) -> None:
         if self._held is not None:
-            _, response, connection = self._held
+            discard(self._held.response, self._held.connection)
             self._held = None
-            discard(response, connection)
 
     async def _last(self) -> RawResponse:
         """Nobody is left to ask: the client gets the last answer that there was, else why there was none."""
         if self._held is not None:
-            outgoing, response, connection = self._held
-            self.exchange.target, self.exchange.connection = outgoing.target, connection
-            return await self._pass_on(outgoing, response)
+            held, exchange = self._held, self.exchange
+            exchange.target, exchange.connection = held.outgoing.target, held.connection
+            exchange.sent, exchange.lost, exchange.first_in = held.sent, held.lost, held.response.first_byte_at
+            return await self._pass_on(held.outgoing, held.response)
         if self._failure is not None:
             outgoing, error = self._failure
             self.exchange.target = outgoing.target

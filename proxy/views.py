@@ -57,5 +57,5 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     except Exception as error:
         exchange.abandon("internal", f"LunaRoute failed: {type(error).__name__}")
         raise
-    current.board.note(target.name, ok=response.status < 500)
+    current.board.note(target.name, response.status < 500, exchange.started)
     return relayed(exchange, request, response)
