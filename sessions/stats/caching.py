@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from routing import live
 from sessions import prices
 from sessions.dialects.facts import Usage
 from sessions.models import Session
@@ -43,7 +44,7 @@ def _query(where: str) -> str:
 
 def _saving(found: Iterable[tuple]) -> float | None:
     prices.refresh()
-    providers = settings.LUNAROUTE.providers
+    providers = live.current.definitions.providers if live.current else settings.LUNAROUTE.providers
     savings = [
         prices.cache_saving_usd(
             # The exchange's own type is not in the index that statistics live on; one that has gone needs no type.
