@@ -276,7 +276,7 @@ def _items(form: Form, turn: Turn) -> list[dict[str, Any]]:
                           "arguments": arguments_of(part)})  # fmt: skip
         elif isinstance(part, Result):
             found += _message(turn, content)
-            pictures = [_content(p, "user") for p in part.parts if isinstance(p, Image | Document)]
+            pictures = [_content(p) for p in part.parts if isinstance(p, Image | Document)]
             text = result_text(part)
             texts = [{"type": "input_text", "text": text}] if text else []
             output = [*texts, *pictures] if pictures else text
@@ -284,7 +284,7 @@ def _items(form: Form, turn: Turn) -> list[dict[str, Any]]:
         elif turn.role == "assistant" and not isinstance(part, Text):
             form.note("messages", "an image of the assistant was left out")
         elif not isinstance(part, Text) or part.text:
-            content.append(_content(part, turn.role))
+            content.append(_content(part))
     return [*found, *_message(turn, content)]
 
 
@@ -293,9 +293,10 @@ def _message(turn: Turn, content: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not content:
         return []
     role = "developer" if turn.role == "system" else turn.role
-    message = {"type": "message", "role": role, "content": [*content]}
+    # Its own answers are items with an id, which nobody else has; as a plain text they need none.
+    said: Any = "".join([part["text"] for part in content]) if role == "assistant" else [*content]
     content.clear()
-    return [message]
+    return [{"type": "message", "role": role, "content": said}]
 
 
 def _thought(part: Thinking) -> list[dict[str, Any]]:
@@ -306,9 +307,9 @@ def _thought(part: Thinking) -> list[dict[str, Any]]:
     return [{**item, "id": part.item_id} if part.item_id else item]
 
 
-def _content(part: Any, role: str) -> dict[str, Any]:
+def _content(part: Any) -> dict[str, Any]:
     if isinstance(part, Text):
-        return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text}
+        return {"type": "input_text", "text": part.text}
     if isinstance(part, Image):
         return {"type": "input_image", "image_url": part.address(), "detail": part.detail or "auto"}
     if part.text:
