@@ -1,0 +1,22 @@
+"""A vendor's own state in a field of the other."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.translation.sealed import seal, unseal
+
+
+@given(value=st.dictionaries(st.text(max_size=5), st.text(max_size=50) | st.none()))
+def test_what_is_sealed_comes_back(value):
+    assert unseal(seal(value)) == value
+
+
+@given(text=st.text() | st.text().map("lunaroute:".__add__) | st.none() | st.integers())
+def test_what_nobody_sealed_is_none(text):
+    assert unseal(text) is None or isinstance(unseal(text), dict)
+
+
+@pytest.mark.parametrize("text", ["", "EqQBCkYIBxgC", "lunaroute:", "lunaroute:?", "lunaroute:WzFd", None, 5, {}])
+def test_signatures_of_vendors_and_broken_seals_are_none(text):
+    assert unseal(text) is None
