@@ -130,7 +130,7 @@ def _own(incoming: Incoming, target: Target, model: str, notify) -> Outgoing:
     body, notes = incoming.body, []
     model = model if model != incoming.model else ""
     variables = _variables(incoming, target, model or incoming.model)
-    if target.rewriter.changes_body or model:
+    if body and (target.rewriter.changes_body or model):
         try:
             rewritten = target.rewriter.body(body, incoming.body_dialect, variables, model or None)
             body = rewritten.body

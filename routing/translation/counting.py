@@ -52,7 +52,9 @@ def tokens_of(body: dict[str, Any]) -> int:
             elif kind in _FILES:
                 tokens += _pages(value)
             else:
-                tokens += MESSAGE if "role" in value else TOOL if "input_schema" in value or "parameters" in value else 1
+                tokens += (
+                    MESSAGE if "role" in value else TOOL if "input_schema" in value or "parameters" in value else 1
+                )
                 unread = _STATE.get(kind)
                 for key, item in value.items():
                     if key != unread and key != "cache_control":
