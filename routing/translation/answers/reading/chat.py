@@ -31,7 +31,12 @@ from routing.translation.answers.events import (
 from routing.translation.answers.sequence import Sequence
 from routing.translation.context import Context
 
-_REASONS = {"stop": STOP, "length": LENGTH, "tool_calls": TOOLS, "function_call": TOOLS, "content_filter": REFUSED}
+_REASONS = {
+    "stop": STOP, "length": LENGTH, "model_length": LENGTH, "tool_calls": TOOLS, "function_call": TOOLS,
+    "content_filter": REFUSED,
+}  # fmt: skip
+# Why servers other than OpenAI's gave up: what came of the answer is not all of it.
+_GAVE_UP = frozenset({"error", "abort", "insufficient_system_resource"})
 # Where servers put what a model thinks: their own, as OpenAI's API does not show it.
 _THOUGHTS = ("reasoning_content", "reasoning")
 
@@ -65,7 +70,7 @@ class Reader:
         self._calls: dict[int, _Call] = {}
         self._numbers = 0
         self._has_begun = False
-        self._reason: Any = None
+        self._reason = ""
         self._usage: Usage | None = None
         self._is_over = False
 
@@ -85,7 +90,7 @@ class Reader:
             self._has_begun = True
             events.append(Start(text_of(value.get("id")), text_of(value.get("model"))))
         events += self._delta(mapping(choice.get("delta")))
-        self._reason = choice.get("finish_reason") or self._reason
+        self._reason = text_of(choice.get("finish_reason")) or self._reason
         return events
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:
@@ -94,8 +99,10 @@ class Reader:
             if isinstance(delta.get(name), str) and delta[name]:
                 events += self._text(THINKING, delta[name])
                 break
-        if isinstance(delta.get("content"), str) and delta["content"]:
-            events += self._text(TEXT, delta["content"])
+        content = delta.get("content")
+        if content:
+            for kind, text in ((TEXT, content),) if isinstance(content, str) else _parts(content):
+                events += self._text(kind, text)
         if isinstance(delta.get("refusal"), str) and delta["refusal"]:
             events += self._text(REFUSAL, delta["refusal"])
         for at, call in enumerate(items(delta.get("tool_calls"))):
@@ -136,7 +143,7 @@ class Reader:
         if self._is_over:
             return []
         self._is_over = True
-        if not self._has_begun:
+        if not self._has_begun or self._reason in _GAVE_UP:
             return [Failure(BROKE_OFF)]
         has_calls = any(call.has_begun for call in self._calls.values())
         spent = [Spent(self._usage)] if self._usage is not None else []
@@ -151,11 +158,14 @@ class Reader:
         choice = _choice(value)
         if choice is None or not isinstance(choice.get("message"), dict):
             return None
+        if text_of(choice.get("finish_reason")) in _GAVE_UP:
+            return [Failure(BROKE_OFF)]
         message = choice["message"]
         events: list[Event] = [Start(text_of(value.get("id")), text_of(value.get("model")))]
         thought = next((message[name] for name in _THOUGHTS if text_of(message.get(name))), "")
-        for kind, text in ((THINKING, thought), (TEXT, message.get("content")), (REFUSAL, message.get("refusal"))):
-            if isinstance(text, str) and text:
+        said = _parts(message.get("content"))
+        for kind, text in ((THINKING, thought), *said, (REFUSAL, text_of(message.get("refusal")))):
+            if text:
                 events += block_events(kind, text)
         calls = items(message.get("tool_calls"))
         if isinstance(message.get("function_call"), dict):
@@ -173,6 +183,22 @@ class Reader:
 def _choice(value: dict[str, Any]) -> dict[str, Any] | None:
     """The first choice: no request asks for more than one."""
     return next((choice for choice in items(value.get("choices")) if not choice.get("index")), None)
+
+
+def _parts(content: Any) -> list[tuple[str, str]]:
+    """Give (kind, text) of content. It is a text, or with some servers, where a model thinks, a list of parts."""
+    if isinstance(content, str):
+        return [(TEXT, content)]
+    found: list[tuple[str, str]] = []
+    for part in items(content):
+        kind = text_of(part.get("type"))
+        if kind == "thinking":
+            thought = part.get("thinking")
+            pieces = [thought] if isinstance(thought, str) else [piece.get("text") for piece in items(thought)]
+            found.append((THINKING, "".join(text_of(piece) for piece in pieces)))
+        elif kind in ("text", "refusal"):
+            found.append((TEXT if kind == "text" else REFUSAL, text_of(part.get(kind))))
+    return [(kind, text) for kind, text in found if text]
 
 
 def _function(call: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,8 @@ class Reader:
             opened = self._open(key, kind)
         self._told.add(key)
         if kind == THINKING:
-            part = (_number(value, "summary_index"), content)
+            # The summary and the thoughts themselves count their parts apart.
+            part = (value["type"], _number(value, "summary_index"), content)
             if self._parts.setdefault(key, part) != part:
                 self._parts[key] = part
                 delta = "\n\n" + delta
