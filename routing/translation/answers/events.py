@@ -99,9 +99,12 @@ class Failure:
 
 Event = Start | Open | Delta | State | Close | Ping | Stop | Spent | End | Failure
 
+# Types and codes of errors inside a stream, and the status that each would have had before it.
 _STATUSES = {
-    "overloaded_error": 529, "server_is_overloaded": 529, "rate_limit_error": 429, "rate_limit_exceeded": 429,
-    "invalid_request_error": 400,
+    "overloaded_error": 529, "server_is_overloaded": 529, "slow_down": 529, "rate_limit_error": 429,
+    "rate_limit_exceeded": 429, "context_length_exceeded": 400, "invalid_prompt": 400, "invalid_request_error": 400,
+    "invalid_api_key": 401, "authentication_error": 401, "insufficient_quota": 402, "billing_error": 402,
+    "permission_error": 403, "not_found_error": 404, "request_too_large": 413, "timeout_error": 504,
 }  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def failure_of(error: Any) -> Failure:
         return Failure(error or "the provider failed")
     error = mapping(error)
     kind, code = text_of(error.get("type")), error.get("code")
-    status = _STATUSES.get(kind) or _STATUSES.get(text_of(code), 500)
+    status = _STATUSES.get(text_of(code)) or _STATUSES.get(kind, 500)  # a code says more than a type
     if isinstance(code, int) and 400 <= code < 600:  # gateways give the HTTP status
         status = code
     return Failure(text_of(error.get("message")) or kind or text_of(code) or "the provider failed", status)

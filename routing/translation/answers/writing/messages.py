@@ -30,6 +30,7 @@ from routing.translation.answers.events import (
     call_id,
 )
 from routing.translation.context import Context
+from routing.translation.errors import error_of
 from routing.translation.sealed import seal
 
 encode = msgspec.json.Encoder().encode
@@ -38,7 +39,6 @@ _REASONS = {
     STOP: "end_turn", LENGTH: "max_tokens", TOOLS: "tool_use", SEQUENCE: "stop_sequence", REFUSED: "refusal",
     PAUSE: "end_turn",
 }  # fmt: skip
-_ERRORS = {529: "overloaded_error", 429: "rate_limit_error", 400: "invalid_request_error"}
 
 
 @dataclass(slots=True)
@@ -86,8 +86,7 @@ class Writer:
         elif kind is End:
             return self._end()
         elif kind is Failure:
-            error = {"type": _ERRORS.get(event.status, "api_error"), "message": event.message}
-            return _sse("error", {"type": "error", "error": error})
+            return b"event: error\ndata: %b\n\n" % error_of(self._context.client, event.status, event.message)
         return b""
 
     def _start(self, event: Start) -> bytes:

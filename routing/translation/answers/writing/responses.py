@@ -28,6 +28,7 @@ from routing.translation.answers.events import (
 )
 from routing.translation.answers.freetext import FreeText
 from routing.translation.context import Context
+from routing.translation.errors import error_of
 from routing.translation.sealed import seal
 
 encode = msgspec.json.Encoder().encode
@@ -227,8 +228,10 @@ class Writer:
 
     def _fail(self, event: Failure) -> bytes:
         begin = b"" if self._response else self._start(Start("", ""))  # a client reads no event before this one
-        code = {429: "rate_limit_exceeded", 529: "server_is_overloaded"}.get(event.status, "server_error")
-        response = {**self._response, "status": "failed", "error": {"code": code, "message": event.message}}
+        error = msgspec.json.decode(error_of(self._context.client, event.status, event.message))["error"]
+        # Clients ask again after an error of the server, and the same request would fail in the same way.
+        code = error["code"] or ("invalid_prompt" if event.status < 500 else "server_error")
+        response = {**self._response, "status": "failed", "error": {"code": code, "message": error["message"]}}
         return begin + self._event("response.failed", response={**response, "output": self._output})
 
     def whole(self) -> bytes:
