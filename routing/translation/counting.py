@@ -1,16 +1,20 @@
 """How many tokens a request has, estimated, for providers that cannot count.
 
-No tokenizer is asked: they differ from model to model, and vendors do not publish all. English prose and programs have
-about four characters a token in both vendors' newer ones, other scripts one to two; JSON's own marks cost about as much as
-they are long. Expect a quarter more or less.
+No tokenizer is asked: they differ from model to model, and vendors do not publish all. Characters are counted by class:
+letters and spaces, digits and marks, and other scripts by the length of their UTF-8. The weights were fitted to OpenAI's
+o200k_base over prose, programs, JSON and tables, and lie 8 % above it, as Anthropic's tokenizers give more tokens. English
+prose and programs come within a quarter of o200k_base; other scripts may be further off.
 """
 
+import string
 from typing import Any
 
 import msgspec
 
-# Characters a token, of ASCII and of others; tokens of a picture (Anthropic's 1,600 for its largest), of a page of a file.
-ASCII, OTHERS = 3.9, 1.6
+# Tokens of a letter or space, of a digit or mark, and of a character of other scripts with two bytes, or with more.
+PLAIN, MARK, TWO_BYTES, MORE_BYTES = 0.227, 0.58, 0.33, 0.7
+_PLAIN = (string.ascii_letters + string.whitespace).encode()
+# Tokens of a picture (Anthropic's 1,600 for its largest), and of a page of a file.
 IMAGE, BASE64_A_PAGE, PAGE = 1200, 60_000, 2000
 # For each message, and for each tool.
 MESSAGE, TOOL = 4, 12
@@ -34,14 +38,11 @@ def tokens_of(body: dict[str, Any]) -> int:
     """Give about how many input tokens a decoded request has."""
     # A list of what is still to be looked at, as nothing limits how deep a request may be.
     waiting: list[Any] = [body[name] for name in _PARTS if name in body]
-    tokens, characters = 0.0, 0
+    tokens = 0.0
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            if value.isascii():
-                characters += len(value)
-            else:
-                tokens += _foreign(value)
+            tokens += _of_text(value)
         elif isinstance(value, list):
             waiting += value
         elif isinstance(value, dict):
@@ -58,16 +59,24 @@ def tokens_of(body: dict[str, Any]) -> int:
                 unread = _STATE.get(kind)
                 for key, item in value.items():
                     if key != unread and key != "cache_control":
-                        characters += len(key)
+                        tokens += len(key) * PLAIN
                         waiting.append(item)
         elif value is not None:
             tokens += 1
-    return max(round(tokens + characters / ASCII), 1)
+    return max(round(tokens), 1)
 
 
-def _foreign(text: str) -> float:
-    ascii_count = len(text.encode("ascii", "ignore"))
-    return ascii_count / ASCII + (len(text) - ascii_count) / OTHERS
+def _of_text(text: str) -> float:
+    data = text.encode("utf-8", "replace")
+    marks = data.translate(None, _PLAIN)
+    if len(data) == len(text):
+        return (len(data) - len(marks)) * PLAIN + len(marks) * MARK
+    ascii_marks = len(marks.decode("utf-8", "replace").encode("ascii", "ignore"))
+    foreign = len(marks) - ascii_marks  # bytes
+    characters = len(text) - (len(data) - foreign)
+    longer = max(foreign - 2 * characters, 0)  # one with three bytes has one more than two; few have four
+    plain = (len(data) - len(marks)) * PLAIN + ascii_marks * MARK
+    return plain + max(characters - longer, 0) * TWO_BYTES + min(longer, characters) * MORE_BYTES
 
 
 def _pages(value: dict[str, Any]) -> float:
