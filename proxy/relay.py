@@ -1,6 +1,8 @@
 """An answer comes back: chunk by chunk as it came, or, where the provider speaks another dialect, translated."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from time import perf_counter
 
 from proxy import state
@@ -12,6 +14,8 @@ from proxy.exchange import Exchange
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record
 from routing.translation.answers import StreamTranslator
+
+logger = logging.getLogger("lunaroute.proxy")
 
 # Decoded bytes of one answer that are translated.
 MAX_ANSWER = 256 << 20
@@ -96,15 +100,25 @@ class TranslatedRelay(Relay):
                 self._exchange.chunk_in = perf_counter()
             if self._decoder is not None:
                 chunk = self._decoder.feed(chunk)
-            return self._translator.feed(chunk)
+            return self._translate(self._translator.feed, chunk)
         except StopAsyncIteration:
             self._is_over = True
-            return self._translator.close(broken=False)
+            return self._translate(self._translator.close, False)
         except UpstreamError as failure:
             self._failure = failure
         except (ValueError, Overflow) as error:
             self._failure = UpstreamError("upstream_broken", f"sent a stream that does not decode ({error})", sent=True)
-        return self._translator.close(broken=True)
+        return self._translate(self._translator.close, True)
+
+    def _translate(self, step: Callable[..., bytes], given: bytes | bool) -> bytes:
+        """Do a step of the translation. A mistake in it is LunaRoute's own, and not counted against the provider."""
+        try:
+            return step(given)
+        except Exception as error:
+            name = self._exchange.target.name
+            logger.exception("The answer of provider %s could not be translated", name)
+            self._exchange.abandon("internal", f"LunaRoute failed to translate {name}'s answer: {type(error).__name__}")
+            raise UpstreamBroken from None
 
 
 def failed(exchange: Exchange, failure: UpstreamError) -> None:
