@@ -28,6 +28,7 @@ from routing.definitions import Provider, RequestFacts
 from routing.families import api_for
 from routing.paths import BODY_DIALECTS, COUNT_TOKENS, MODELS, endpoint_of
 from routing.rewriting.bodies import peek_model
+from routing.rewriting.foreign import SEALED
 from routing.rewriting.markers import BEGINNING
 from routing.rewriting.notifications import notification, with_notification
 from routing.rewriting.spans import CannotRewrite
@@ -73,7 +74,8 @@ async def consider(exchange: Exchange, request: ProxyRequest, length: bytes | No
     incoming = Incoming(exchange, endpoint, current.max_body)
     decision = _decide(incoming, exchange)
     if decision is None:
-        if target.is_plain and not is_foreign and incoming.marked is None:
+        is_clean = incoming.marked is None and SEALED not in incoming.body
+        if target.is_plain and not is_foreign and is_clean:
             return None
         decision = Decision("", "", (target.provider,), "")
     if has_body and not exchange.body_complete:
@@ -92,7 +94,7 @@ def _passes(exchange: Exchange, rules: RuleSet) -> bool:
     if len(pieces) > 1:
         pieces[:] = [b"".join(pieces)]
     body = pieces[0] if pieces else b""
-    if BEGINNING in body or rules.needs_headers or rules.needs_client:
+    if BEGINNING in body or SEALED in body or rules.needs_headers or rules.needs_client:
         return False
     if not rules.rules:
         return True

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import eventually
+from tests.support.speakers import SPEAKERS
 
 BODY = b'{"model" : "claude-sonnet-4-5",\n  "temperature": 0.10, "max_tokens":10,"messages":[ {"role":"user","content":"hi \\u00fc"} ]}'
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -204,3 +205,28 @@ def test_a_compressed_body_is_read_for_its_rules(routed, first, second):
     packed = zstandard.compress(BODY)
     post(server, packed, b"content-encoding: zstd\r\n")
     assert second.requests[0].body == packed
+
+
+def test_what_another_vendor_thought_does_not_reach_the_clients_own(routed, first, second):
+    config = """
+providers:
+  anthropic: {base_url: "FIRST"}
+  other: {provider_type: openai, base_url: "SECOND/v1", api_key: k, openai_api: responses, model: gpt-5}
+"""
+    server = routed(config)
+    client = SPEAKERS["anthropic"](server.url)
+    mode = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+    said = client.say('[LUNAROUTE:other] use the tool weather with {"city": "Rome"}', tools=True, **mode)
+    assert said.thinking
+    client.result({said.calls[0][0]: "sunny"})
+    assert "encrypted-" in json.dumps(second.requests[-1].json)  # its own comes back to it
+    client.say("[LUNAROUTE:clear] and now?", **mode)
+    (request,) = first.requests
+    assert b"lunaroute:" not in request.body
+    kinds = [
+        block["type"]
+        for message in request.json["messages"]
+        if message["role"] == "assistant"
+        for block in message["content"]
+    ]
+    assert kinds == ["text", "tool_use", "text"]

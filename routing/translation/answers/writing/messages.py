@@ -58,6 +58,7 @@ class Writer:
         self._kind = ""
         self._held: list[str] | None = None  # a call's arguments that do not begin as an object
         self._refused = False
+        self._is_signed = False
         self._stop = Stop(STOP)
         self._usage = Usage(input=context.estimated_input)
         self._message: dict[str, Any] = {}
@@ -100,6 +101,7 @@ class Writer:
     def _open(self, event: Open) -> bytes:
         self._index += 1
         self._kind = event.kind
+        self._is_signed = False
         self._refused |= event.kind == REFUSAL
         block: dict[str, Any] = {"type": "text", "text": ""}
         if event.kind == THINKING:
@@ -144,7 +146,10 @@ class Writer:
     def _state(self, event: State) -> bytes:
         if self._kind != THINKING or not event.encrypted:
             return b""
-        signature = seal({"id": event.item_id, "encrypted_content": event.encrypted})
+        return self._sign(seal({"id": event.item_id, "encrypted_content": event.encrypted}))
+
+    def _sign(self, signature: str) -> bytes:
+        self._is_signed = True
         if self.keeps:
             self._blocks[-1].value["signature"] = signature
         delta = {"type": "signature_delta", "signature": signature}
@@ -152,9 +157,12 @@ class Writer:
 
     def _close(self) -> bytes:
         out = b""
+        if self._kind == THINKING and not self._is_signed:
+            # Anthropic must never get it for its own: see routing.rewriting.foreign.
+            out = self._sign(seal({"from": self._context.provider}))
         if self._held and not self.keeps:
             text, self._held = _input("".join(self._held)).decode(), None
-            out = self._delta(text)
+            out += self._delta(text)
         return out + _sse("content_block_stop", {"type": "content_block_stop", "index": self._index})
 
     def _ending(self) -> dict[str, Any]:

@@ -195,7 +195,7 @@ class Writer:
         return out, {"status": "completed", "content": [part]}
 
     def _end_thinking(self, place: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        more = {"encrypted_content": self._encrypted}
+        more = {"encrypted_content": self._encrypted or seal({"from": self._context.provider})}
         if not self._has_part:
             return b"", more
         text = "".join(self._parts)
