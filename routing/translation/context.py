@@ -28,7 +28,7 @@ class Context:
     model: str  # as the provider is asked
     is_streaming: bool = False
     include_usage: bool = False  # a Chat client that wants usage at the end of its stream
-    custom_tools: frozenset[str] = frozenset()  # tools of a Responses client that take free text (type "custom")
+    custom_tools: frozenset[str] = frozenset()  # tools of an OpenAI client that take free text (type "custom")
     tool_names: Mapping[str, str] = field(
         default_factory=dict
     )  # name that the provider knows → the client's, where they differ

@@ -155,11 +155,10 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         given = mapping(tool.get(kind), f"{place}.{kind}")
         name, described = text_of(given.get("name"), place), text_of(given.get("description"), place)
         if kind == "custom":
-            form.note("tools", f"{name} takes free text: its calls come as calls of a function with one field, input")
             described = with_grammar(described, given.get("format"))
         form.tools.append(Tool(name, described, given.get("parameters"), given.get("strict"), kind == "custom"))
     if body.get("functions"):
-        form.note("functions", "their calls come as tool_calls")
+        form.parallel = False  # an answer of the form before there were tools has place for one call
     read_choice(form, body.get("tool_choice") or body.get("function_call"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]

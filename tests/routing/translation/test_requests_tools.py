@@ -150,12 +150,13 @@ def test_calls_with_free_text_are_calls_with_one_field():
     assert json.loads(told["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"input": 'a "patch"\n'}
 
 
-def test_a_chat_client_is_told_how_calls_with_free_text_come():
+def test_a_chat_client_has_tools_that_take_free_text_too():
     kind = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}
     tool = {"type": "custom", "custom": {"name": "raw", "description": "d", "format": kind}}
-    told, notes = ask(CHAT, MESSAGES, chat(HI, tools=[tool]))
-    assert "a+" in told["tools"][0]["description"]
-    assert "raw" in notes
+    result = translated(CHAT, MESSAGES, chat(HI, tools=[tool]))
+    assert result.context.custom_tools == {"raw"}
+    assert "a+" in json.loads(result.body)["tools"][0]["description"]
+    assert not result.notes
 
 
 # -- names and ids ---------------------------------------------------------------------------------------------
@@ -237,7 +238,8 @@ def test_functions_of_the_older_form_are_tools():
         functions=[{"name": "f", "parameters": WEATHER}], function_call={"name": "f"},
     )  # fmt: skip
     told, _ = ask(CHAT, MESSAGES, body)
-    assert told["tool_choice"] == {"type": "tool", "name": "f"}
+    # An answer of that form has place for one call.
+    assert told["tool_choice"] == {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
     calls = [plain(message)[0]["id"] for message in told["messages"] if message["role"] == "assistant"]
     results = [(plain(m)[0]["tool_use_id"], plain(m)[0]["content"]) for m in told["messages"][2::2]]
     assert results == [(calls[0], "one"), (calls[1], "two")]
