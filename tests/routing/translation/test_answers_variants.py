@@ -6,6 +6,7 @@ import pytest
 
 from routing.translation.answers import StreamTranslator, WrongDialect, translate_answer
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Context
+from routing.translation.sealed import seal
 
 PARTS = [
     {"type": "thinking", "thinking": [{"type": "text", "text": "Let me "}, {"type": "text", "text": "see."}], "closed": True},
@@ -21,6 +22,10 @@ def streamed(client: str, provider: str, *events: dict | bytes) -> list[dict]:
     out = translator.feed(data) + translator.close(broken=False)
     lines = [line[6:] for line in out.split(b"\n") if line.startswith(b"data: ")]
     return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+# A signature that is none of Anthropic's, so that it never reaches it.
+SIGNED = seal({"from": CHAT})
 
 
 def chunk(delta: dict, reason: str | None = None) -> dict:
@@ -39,7 +44,7 @@ def whole(client: str, provider: str, body: bytes) -> dict:
 def test_content_in_parts_is_read_from_json():
     content = whole(MESSAGES, CHAT, completion({"content": PARTS}))["content"]
     assert content == [
-        {"type": "thinking", "thinking": "Let me see.", "signature": ""},
+        {"type": "thinking", "thinking": "Let me see.", "signature": SIGNED},
         {"type": "text", "text": "Nine."},
     ]
 
@@ -51,6 +56,7 @@ def test_content_in_parts_is_read_from_a_stream():
     deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
     assert deltas == [
         {"type": "thinking_delta", "thinking": "Let me see."},
+        {"type": "signature_delta", "signature": SIGNED},
         {"type": "text_delta", "text": "Nine."},
     ]
 

@@ -73,7 +73,8 @@ def test_nothing_comes_after_the_end(client, provider):
 def test_events_of_anthropic_are_in_the_order_of_its_own():
     found = types_of(streamed(MESSAGES, CHAT, stream_of(CHAT, Answer("t", "why", "", [Call("c", "f", "{}")]))))
     block = ["content_block_start", "content_block_delta", "content_block_stop"]
-    assert found == ["message_start", *block, *block, *block, "message_delta", "message_stop"]
+    thought = ["content_block_start", *["content_block_delta"] * 2, "content_block_stop"]  # its text, its signature
+    assert found == ["message_start", *thought, *block, *block, "message_delta", "message_stop"]
 
 
 def test_events_of_responses_are_in_the_order_of_its_own():
