@@ -94,7 +94,7 @@ def _passes(exchange: Exchange, rules: RuleSet) -> bool:
     if len(pieces) > 1:
         pieces[:] = [b"".join(pieces)]
     body = pieces[0] if pieces else b""
-    if BEGINNING in body or SEALED in body or rules.needs_headers or rules.needs_client:
+    if BEGINNING in body or rules.needs_headers or rules.needs_client:
         return False
     if not rules.rules:
         return True

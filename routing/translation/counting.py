@@ -16,6 +16,8 @@ PLAIN, MARK, TWO_BYTES, MORE_BYTES = 0.227, 0.58, 0.33, 0.7
 _PLAIN = (string.ascii_letters + string.whitespace).encode()
 # Tokens of a picture (Anthropic's 1,600 for its largest), and of a page of a file.
 IMAGE, BASE64_A_PAGE, PAGE = 1200, 60_000, 2000
+# Tokens of a byte of a whole request's JSON, as coding assistants send it.
+A_BYTE = 0.25
 # For each message, and for each tool.
 MESSAGE, TOOL = 4, 12
 

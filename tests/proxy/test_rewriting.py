@@ -222,7 +222,7 @@ providers:
     assert "encrypted-" in json.dumps(second.requests[-1].json)  # its own comes back to it
     client.say("[LUNAROUTE:clear] and now?", **mode)
     (request,) = first.requests
-    assert b"lunaroute:" not in request.body
+    assert b"LUNAROUTE:" not in request.body
     kinds = [
         block["type"]
         for message in request.json["messages"]

@@ -32,7 +32,7 @@ def test_sealed_thinking_is_taken_out_and_all_else_stays():
 
 
 def test_what_anthropic_signed_stays():
-    body = messages("hi", [thinking("c2lnbmF0dXJl"), SAID], "lunaroute: a word of the user")
+    body = messages("hi", [thinking("c2lnbmF0dXJl"), SAID], "[LUNAROUTE:sealed] a word of the user")
     assert without_foreign_reasoning(body, MESSAGES).body == body
 
 
@@ -68,7 +68,13 @@ def test_a_sealed_reasoning_item_is_taken_out():
 
 
 @pytest.mark.parametrize(
-    "body", [b"lunaroute:", b'{"messages": "lunaroute:"}', b'{"messages": ["lunaroute:", 1, {}]}', b"[]"]
+    "body",
+    [
+        b"[LUNAROUTE:sealed]",
+        b'{"messages": "[LUNAROUTE:sealed]"}',
+        b'{"messages": ["[LUNAROUTE:sealed]", 1, {}]}',
+        b"[]",
+    ],
 )
 def test_what_cannot_be_read_stays(body):
     for dialect in (MESSAGES, CHAT, RESPONSES, ""):

@@ -12,11 +12,13 @@ def test_what_is_sealed_comes_back(value):
     assert unseal(seal(value)) == value
 
 
-@given(text=st.text() | st.text().map("lunaroute:".__add__) | st.none() | st.integers())
+@given(text=st.text() | st.text().map("[LUNAROUTE:sealed]".__add__) | st.none() | st.integers())
 def test_what_nobody_sealed_is_none(text):
     assert unseal(text) is None or isinstance(unseal(text), dict)
 
 
-@pytest.mark.parametrize("text", ["", "EqQBCkYIBxgC", "lunaroute:", "lunaroute:?", "lunaroute:WzFd", None, 5, {}])
+@pytest.mark.parametrize(
+    "text", ["", "EqQBCkYIBxgC", "[LUNAROUTE:sealed]", "[LUNAROUTE:sealed]?", "[LUNAROUTE:sealed]WzFd", None, 5, {}]
+)
 def test_signatures_of_vendors_and_broken_seals_are_none(text):
     assert unseal(text) is None
