@@ -160,6 +160,12 @@ def test_a_chat_stream_may_lack_its_last_word():
     assert is_complete(MESSAGES, data)
 
 
+def test_a_chat_stream_whose_connection_broke_before_its_last_word_has_failed():
+    data = streamed(MESSAGES, CHAT, stream_of(CHAT, Answer("text"))[:-1], broken=True)
+    assert is_failed(MESSAGES, data)
+    assert not is_complete(MESSAGES, data)
+
+
 def test_a_chat_stream_may_lack_why_it_ended():
     assert of_chat(chunk({"content": "x"}))["stop_reason"] == "end_turn"
     assert of_chat(call(0, "{}", "f", "c"))["stop_reason"] == "tool_use"
