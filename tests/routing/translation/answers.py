@@ -16,6 +16,7 @@ from routing.translation.sse import Events
 
 DIALECTS = (MESSAGES, CHAT, RESPONSES)
 DIRECTIONS = [(client, provider) for client in DIALECTS for provider in DIALECTS if client != provider]
+DONE = b"data: [DONE]\n\n"
 CREATED = 1_700_000_000
 _STOPS = {
     MESSAGES: {"stop": "end_turn", "length": "max_tokens", "tools": "tool_use", "refused": "refusal"},
@@ -317,3 +318,21 @@ def _plain_chat(completion: Any) -> dict[str, Any]:
     for call in message.get("tool_calls", ()):
         call.pop("index", None)
     return {**value, "object": "chat.completion"}
+
+
+def call(index: int | None, arguments: str | None = None, name: str = "", id: str = "") -> dict:
+    """A chunk of Chat Completions with a piece of a call."""
+    given: dict = {} if index is None else {"index": index}
+    if id:
+        given["id"] = id
+    given["function"] = {**({"name": name} if name else {}), **({} if arguments is None else {"arguments": arguments})}
+    return chunk({"tool_calls": [given]})
+
+
+def of_chat(*chunks: dict, client: str = MESSAGES, **more) -> dict:
+    """What the client's SDK makes of a Chat provider's stream."""
+    return read_stream(client, streamed(client, CHAT, [*sse(*chunks), DONE], **more))
+
+
+def calls_of(found: dict) -> list[tuple[str, str, dict]]:
+    return [(b["id"], b["name"], b["input"]) for b in found["content"] if b["type"] == "tool_use"]
