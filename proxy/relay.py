@@ -66,7 +66,7 @@ class Relay:
 class TranslatedRelay(Relay):
     """A stream of events in the client's dialect. Where the provider's breaks off, so does this one, after an error event."""
 
-    __slots__ = ("_decoder", "_failure", "_is_over", "_translator")
+    __slots__ = ("_decoder", "_failure", "_is_over", "_taken", "_translator")
 
     def __init__(self, exchange: Exchange, response: Response, translator: StreamTranslator, coding: str) -> None:
         super().__init__(exchange, response)
@@ -74,6 +74,7 @@ class TranslatedRelay(Relay):
         self._decoder = Decoder(coding, MAX_ANSWER) if coding else None
         self._failure: UpstreamError | None = None
         self._is_over = False
+        self._taken = 0  # bytes, decoded
 
     async def __anext__(self) -> bytes:
         exchange = self._exchange
@@ -100,6 +101,9 @@ class TranslatedRelay(Relay):
                 self._exchange.chunk_in = perf_counter()
             if self._decoder is not None:
                 chunk = self._decoder.feed(chunk)
+            self._taken += len(chunk)
+            if self._taken > MAX_ANSWER:
+                raise Overflow
             return self._translate(self._translator.feed, chunk)
         except StopAsyncIteration:
             self._is_over = True
