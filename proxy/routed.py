@@ -32,7 +32,7 @@ from routing.rewriting.foreign import SEALED
 from routing.rewriting.markers import BEGINNING
 from routing.rewriting.notifications import notification, with_notification
 from routing.rewriting.spans import CannotRewrite
-from routing.router import Decision
+from routing.router import MARKER, Decision
 from routing.rules import RuleSet
 from routing.translation.answers import StreamTranslator, WrongDialect, translate_answer
 from routing.translation.context import Context
@@ -94,13 +94,13 @@ def _passes(exchange: Exchange, rules: RuleSet) -> bool:
     if len(pieces) > 1:
         pieces[:] = [b"".join(pieces)]
     body = pieces[0] if pieces else b""
+    scope = exchange.scope
+    if body and first(scope["headers"], b"content-encoding") is not None:
+        return False
     if body.rfind(BEGINNING) >= 0:  # from behind it is twice as fast
         return False
     if not rules.rules:
         return True
-    scope = exchange.scope
-    if rules.needs_model and body and first(scope["headers"], b"content-encoding") is not None:
-        return False
     model = peek_model(body) if rules.needs_model and body else ""
     return not rules.may_match(model, scope["raw_path"].decode("latin-1"))
 
@@ -110,7 +110,7 @@ def _decide(incoming: Incoming, exchange: Exchange) -> Decision | None:
     marked = incoming.marked
     if marked is not None and marked.name:
         decision = router.decide(facts_of(incoming, exchange), marked.name)
-        if decision is not None:
+        if decision is not None and decision.strategy == MARKER:
             return decision
         incoming.notes.append(f"[LUNAROUTE:{marked.name}] names no enabled provider")
         exchange.has_unknown_marker = True

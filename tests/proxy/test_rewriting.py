@@ -141,6 +141,22 @@ def test_a_marker_that_names_nobody_is_taken_out_and_the_answer_says_so(routed, 
     assert first.requests[0].json["messages"][0]["content"] == "hello"
 
 
+def test_a_marker_that_names_nobody_leaves_it_to_the_rules(routed, first, second):
+    server = routed(MARKERS + 'routing: {rules: [{name: r, model_pattern: "^claude-", primary: backup}]}\n')
+    answer = post(server, says("[LUNAROUTE:nobody] hello"))
+    assert answer.header(b"x-lunaroute-provider") == b"backup"
+    assert b"[LUNAROUTE:nobody]" in answer.header(b"x-lunaroute-warning")
+
+
+def test_a_marker_in_a_compressed_body_counts(routed, first, second):
+    import zstandard
+
+    server = routed(MARKERS)
+    post(server, zstandard.compress(says("[LUNAROUTE:backup] hello")), b"content-encoding: zstd\r\n")
+    assert second.requests[0].json["messages"][0]["content"] == "hello"
+    assert second.requests[0].header("content-encoding") is None
+
+
 def test_a_marker_that_nobody_typed_is_left_alone(routed, first, second):
     body = json.dumps({
         "model": "claude-sonnet-4-5", "max_tokens": 9,
