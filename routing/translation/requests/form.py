@@ -134,6 +134,13 @@ class Form:
         if len(self.notes) < MAX_NOTES:
             self.notes[f"{field_name}: {what}"] = None
 
+    def settle_choice(self) -> None:
+        """Let the model choose where the tool that it was to call is not among its tools, which vendors refuse."""
+        name = self.tool_choice.removeprefix("=")
+        if name != self.tool_choice and self.tools and all(tool.name != name for tool in self.tools):
+            self.note("tool_choice", f"it is auto, as there is no tool {name[:64]}")
+            self.tool_choice = "auto"
+
 
 def items(value: Any, place: str) -> list[Any]:
     """Give a list, or refuse what is none."""

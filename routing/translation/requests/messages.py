@@ -28,7 +28,7 @@ from routing.translation.requests.form import (
     tool_name,
 )
 from routing.translation.requests.openais import drop_shared
-from routing.translation.requests.schemas import FREE_TEXT, closed, of_tool
+from routing.translation.requests.schemas import FREE_TEXT, closed, is_strict, of_tool
 from routing.translation.requests.thinking import is_thinking, write_thinking
 from routing.translation.sealed import unseal
 
@@ -83,7 +83,7 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
             form.note("tools", f"{tool.get('type') or name} was left out, it is a tool of Anthropic's own")
             continue
         description = text_of(tool.get("description"), f"tools[{index}].description")
-        form.tools.append(Tool(name, description, tool["input_schema"], tool.get("strict")))
+        form.tools.append(Tool(name, description, tool["input_schema"], _strictness(form, tool, name)))
     choice = body.get("tool_choice")
     if choice is None:
         return
@@ -96,11 +96,21 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         form.parallel = False
 
 
+def _strictness(form: Form, tool: dict[str, Any], name: str) -> bool | None:
+    """Whether OpenAI shall hold to a tool's schema, of which it takes fewer than Anthropic; None where it is not said."""
+    if tool.get("strict") is not True:
+        return None
+    strict = is_strict(tool["input_schema"])
+    if not strict:
+        form.note("tools", f"{name} is not strict, as OpenAI wants each property required for that")
+    return strict
+
+
 def _read_thinking(form: Form, body: dict[str, Any]) -> None:
     thinking = body.get("thinking")
     if thinking is not None:
         thinking = mapping(thinking, "thinking")
-        form.thinks = thinking.get("type") not in ("disabled", None)
+        form.thinks = thinking.get("type") not in ("disabled", "between_tools", None)
         form.budget = number_of(thinking.get("budget_tokens"), "thinking.budget_tokens")
     config = body.get("output_config")
     config = mapping(config, "output_config") if config is not None else {}
