@@ -174,6 +174,17 @@ def number_of(value: Any, place: str) -> Any:
     raise Untranslatable(place, "expected a number")
 
 
+def role_of(form: Form, value: Any, place: str) -> str:
+    """Give who speaks as `Turn` has it; someone unknown is a user, and noted."""
+    role = text_of(value, place)
+    if role in ("user", "assistant", "system"):
+        return role
+    if role == "developer":
+        return "system"
+    form.note(place, f"{role[:20] or 'nobody'} is taken for the user")
+    return "user"
+
+
 def texts_of(value: Any, place: str) -> list[str]:
     """Give a text or a list of texts as a list."""
     if isinstance(value, str):

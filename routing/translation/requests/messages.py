@@ -23,6 +23,7 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     object_of,
+    role_of,
     text_of,
     texts_of,
     tool_name,
@@ -45,14 +46,12 @@ def read(body: dict[str, Any]) -> Form:
     for index, message in enumerate(items(body.get("messages"), "messages")):
         place = f"messages[{index}]"
         message = mapping(message, place)
-        role = text_of(message.get("role"), place + ".role")
+        role = role_of(form, message.get("role"), place + ".role")
         parts = [
             _part(mapping(b, place), f"{place}.content[{n}]", form)
             for n, b in enumerate(_content(message.get("content"), place + ".content"))
         ]
-        form.turns.append(
-            Turn(role if role in ("assistant", "system") else "user", [p for p in parts if p is not None])
-        )
+        form.turns.append(Turn(role, [p for p in parts if p is not None]))
     _read_tools(form, body)
     form.max_tokens = number_of(body.get("max_tokens"), "max_tokens")
     form.temperature = number_of(body.get("temperature"), "temperature")

@@ -290,3 +290,11 @@ def test_items_of_tools_that_run_at_openai_are_left_out_and_noted():
     told, notes = ask(RESPONSES, CHAT, responses(HI, {"type": "web_search_call", "id": "w", "status": "completed"}))
     assert told["messages"] == [HI]
     assert "web_search_call" in notes
+
+
+def test_tools_in_a_namespace_are_left_out_by_name():
+    inner = {"type": "function", "name": "f", "parameters": WEATHER}
+    tools = [{"type": "namespace", "name": "mcp__docs", "description": "d", "tools": [inner, inner]}]
+    told, notes = ask(RESPONSES, MESSAGES, responses(HI, tools=tools))
+    assert "tools" not in told
+    assert "mcp__docs with its 2 tools" in notes
