@@ -27,7 +27,6 @@ _TYPES = {
 }
 _WORDS = "prompt is too long"
 _TOO_LONG = re.compile(r"prompt is too long|maximum context length|context window|context_length", re.IGNORECASE)
-_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 MAX_MESSAGE = 2000
 
 
@@ -92,5 +91,23 @@ def _found(value: object) -> str:
 def _plain(body: bytes) -> str:
     text = body[:65536].decode("utf-8", "replace")
     if "<" in text:
-        text = html.unescape(_TAGS.sub(" ", text))
+        text = html.unescape(_without_tags(text))
     return " ".join(text.split())[:MAX_MESSAGE]
+
+
+def _without_tags(text: str) -> str:
+    """The text of a page. Each byte is looked at once: a page that is one broken tag after another costs no more."""
+    first, *pieces = text.split("<")
+    words, hidden = [first], ""
+    for piece in pieces:
+        tag, closed, after = piece.partition(">")
+        name = tag[:7].lower()
+        if hidden:
+            if not name.startswith(f"/{hidden}"):
+                continue
+            hidden = ""
+        elif name.startswith(("script", "style")):
+            hidden = "script" if name.startswith("script") else "style"
+            continue
+        words.append(after if closed else f"<{piece}")
+    return " ".join(words)

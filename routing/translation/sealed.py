@@ -28,6 +28,6 @@ def unseal(text: object) -> dict[str, Any] | None:
         return None
     try:
         value = msgspec.json.decode(base64.b64decode(text[len(MARK) :], validate=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

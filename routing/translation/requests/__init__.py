@@ -24,6 +24,7 @@ def translate_request(client: str, provider: str, body: bytes, model: str) -> Tr
         raise Untranslatable("body", "expected a JSON object")
     try:
         form = _DIALECTS[client].read(value)
+        form.settle_choice()
         arrange(form)
         written = encode(_DIALECTS[provider].write(form, model))
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:

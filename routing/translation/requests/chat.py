@@ -22,6 +22,7 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     result_text,
+    role_of,
     text_of,
     texts_of,
     tool_name,
@@ -103,9 +104,7 @@ def _read_message(form: Form, message: dict[str, Any], place: str) -> None:
             function = mapping(message["function_call"], place + ".function_call")
             calls.append({"id": function.get("name"), "type": "function", "function": function})
         parts += [_call(mapping(call, place), f"{place}.tool_calls") for call in calls]
-    form.turns.append(
-        Turn({"developer": "system"}.get(role, role if role in ("system", "assistant") else "user"), parts)
-    )
+    form.turns.append(Turn(role_of(form, role, place + ".role"), parts))
 
 
 def _call(call: dict[str, Any], place: str) -> Call:

@@ -23,6 +23,7 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     result_text,
+    role_of,
     text_of,
     tool_name,
 )
@@ -106,8 +107,7 @@ def _read_format(form: Form, text: Any) -> None:
 def _read_item(form: Form, item: dict[str, Any], place: str) -> None:
     kind = item.get("type") or "message"
     if kind == "message":
-        role = text_of(item.get("role"), place + ".role")
-        role = {"developer": "system"}.get(role, role if role in ("system", "assistant") else "user")
+        role = role_of(form, item.get("role"), place + ".role")
         form.turns.append(Turn(role, _parts(form, item.get("content"), place + ".content")))
     elif kind in ("function_call", "custom_tool_call"):
         id = text_of(item.get("call_id") or item.get("id"), place + ".call_id")
@@ -192,7 +192,7 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         tool = mapping(tool, place)
         kind = tool.get("type")
         if kind not in ("function", "custom"):
-            form.note("tools", f"{kind} was left out, it is a tool of OpenAI's own")
+            form.note("tools", f"{_left_out(tool)} left out, it is known to OpenAI only")
             continue
         name = text_of(tool.get("name"), place + ".name")
         description = text_of(tool.get("description"), place + ".description")
@@ -202,6 +202,13 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
     read_choice(form, body.get("tool_choice"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]
+
+
+def _left_out(tool: dict[str, Any]) -> str:
+    if tool.get("type") != "namespace":
+        return f"{tool.get('type')} was"
+    # The client's own tools, in a form that its calls have to come back in.
+    return f"namespace {str(tool.get('name'))[:64]} with its {len(items(tool.get('tools'), 'tools'))} tools was"
 
 
 # -- writing ---------------------------------------------------------------------------------------------------

@@ -60,6 +60,22 @@ def test_the_message_is_found_wherever_it_is(body, message):
     assert said(MESSAGES, CHAT, 502, body)["error"]["message"] == message
 
 
+@pytest.mark.parametrize("broken", [b"<script ", b"<", b"<script>x", b"<STYLE><b>"])
+def test_a_page_of_broken_tags_is_read_once(broken):
+    # Looking for the end of each of them anew took 8 s.
+    error = said(MESSAGES, CHAT, 502, b"Bad gateway " + broken * (65536 // len(broken)))["error"]
+    assert error["message"].startswith("Bad gateway")
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [(b"<p>a</p><SCRIPT src=x>if (a < b) c()</SCRIPT><p>d", "a d"), (b"<style>p{}</style>down", "down"),
+     (b"wait until 3 < 4", "wait until 3 < 4"), (b"<p>1 &lt; 2</p>", "1 < 2")],
+)  # fmt: skip
+def test_a_page_says_its_text_and_no_tags(page, message):
+    assert said(MESSAGES, CHAT, 502, page)["error"]["message"] == message
+
+
 def test_a_long_page_is_cut():
     assert len(said(MESSAGES, CHAT, 502, b"<p>" + b"word " * 1_000_000)["error"]["message"]) <= 2000
 

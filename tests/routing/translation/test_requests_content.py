@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Untranslatable
-from tests.routing.translation.asking import ask, chat, messages, plain, responses, user
+from tests.routing.translation.asking import DIRECTIONS, ask, chat, messages, plain, responses, user
 
 PNG = "iVBORw0KGgo="
 IN_CHAT = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}
@@ -159,3 +159,11 @@ def test_blocks_of_anthropics_own_tools_are_left_out_and_noted():
     )
     assert told["messages"][1]["content"] == "a"
     assert "server_tool_use" in notes
+
+
+@pytest.mark.parametrize(("client", "provider"), DIRECTIONS)
+def test_someone_unknown_is_taken_for_the_user_and_noted(client, provider):
+    build = {MESSAGES: messages, CHAT: chat, RESPONSES: responses}[client]
+    _, notes = ask(client, provider, build(user("hi"), {"role": "critic", "content": "no"}))
+    assert "[1].role: critic" in notes
+    assert not ask(client, provider, build(user("hi")))[1]

@@ -62,6 +62,19 @@ def test_no_effort_turns_off_what_models_do_unasked():
     assert "always" in notes
 
 
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-fable-5-1", "claude-mythos-5"])
+def test_a_model_that_always_thinks_is_told_to_think_least(model):
+    told, notes = ask(RESPONSES, MESSAGES, reasoning("none"), model)
+    assert told["output_config"] == {"effort": "low"}
+    assert "thinking" not in told
+    assert "always" in notes
+
+
+def test_a_model_that_thinks_between_tools_at_least_is_told_so():
+    told, _ = ask(RESPONSES, MESSAGES, reasoning("none"), "claude-sonnet-5-5")
+    assert told["thinking"] == {"type": "between_tools"}
+
+
 def test_who_does_not_speak_of_reasoning_gets_the_models_own():
     told, notes = ask(RESPONSES, MESSAGES, responses(HI), NEWEST)
     assert "thinking" not in told
@@ -90,6 +103,28 @@ def test_a_demanded_call_goes_before_thinking():
     assert "tool_choice" in notes
     assert ask(RESPONSES, MESSAGES, body, NEWEST)[0]["thinking"] == {"type": "disabled"}
     assert ask(RESPONSES, MESSAGES, body, ALWAYS)[0]["tool_choice"] == {"type": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "choice"),
+    [
+        (OLDER, None, "any"),
+        (NEWER, None, "any"),
+        (NEWEST, {"type": "disabled"}, "any"),
+        ("claude-sonnet-5-5", {"type": "between_tools"}, "any"),
+        ("claude-opus-5-5", None, "auto"),
+    ],
+)
+def test_a_demanded_call_goes_before_what_models_do_unasked(model, thinking, choice):
+    told, _ = ask(RESPONSES, MESSAGES, responses(HI, tools=TOOLS, tool_choice="required"), model)
+    assert told.get("thinking") == thinking
+    assert told["tool_choice"]["type"] == choice
+
+
+@pytest.mark.parametrize("effort", ["xhigh", "max"])
+def test_no_effort_asks_for_more_tokens_than_a_model_gives(effort):
+    told, _ = ask(RESPONSES, MESSAGES, reasoning(effort), OLDER)
+    assert told["thinking"]["budget_tokens"] < told["max_tokens"] <= most_tokens(OLDER)
 
 
 def test_thinking_is_off_where_the_tool_loop_began_without():
@@ -123,6 +158,11 @@ def test_a_budget_is_an_effort_for_openai(budget, effort):
     assert told["reasoning"] == {"effort": effort, "summary": "auto"}
     assert told["include"] == ["reasoning.encrypted_content"]
     assert told["store"] is False
+
+
+def test_thinking_between_tools_alone_is_none_for_openai():
+    told, _ = ask(MESSAGES, RESPONSES, messages(HI, thinking={"type": "between_tools"}), "gpt-5.4")
+    assert told["reasoning"] == {"effort": "none"}
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,36 @@ def test_a_tool_without_parameters_has_a_schema_of_none():
     assert told["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
 
 
+@pytest.mark.parametrize(("client", "provider"), DIRECTIONS)
+def test_a_choice_of_a_tool_that_was_left_out_is_auto(client, provider):
+    own = {"type": "web_search_20250305", "name": "search"} if client == MESSAGES else {"type": "web_search"}
+    choice = {MESSAGES: {"type": "tool", "name": "search"}, CHAT: {"type": "function", "function": {"name": "search"}},
+              RESPONSES: {"type": "function", "name": "search"}}[client]  # fmt: skip
+    told, notes = ask(client, provider, BUILD[client](HI, tools=[*TOOLS[client], own], tool_choice=choice))
+    assert len(told["tools"]) == 1
+    assert told["tool_choice"] == CHOICES[0][provider]
+    assert "tool_choice: " in notes
+
+
+@pytest.mark.parametrize("provider", [CHAT, RESPONSES])
+def test_a_strict_tool_is_none_at_openai_where_its_schema_is_too_loose_for_it(provider):
+    loose = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": [],
+        "additionalProperties": False,
+    }
+    told, notes = ask(MESSAGES, provider, messages(HI, tools=[{"name": "w", "input_schema": loose, "strict": True}]))
+    (tool,) = told["tools"]
+    assert tool.get("function", tool)["strict"] is False
+    assert "strict" in notes
+    closed = {**loose, "required": ["city"]}
+    told, notes = ask(MESSAGES, provider, messages(HI, tools=[{"name": "w", "input_schema": closed, "strict": True}]))
+    (tool,) = told["tools"]
+    assert tool.get("function", tool)["strict"] is True
+    assert not notes
+
+
 def test_a_strict_tool_stays_one_where_models_hold_to_schemas():
     strict = {"type": "function", "function": {"name": "w", "parameters": WEATHER, "strict": True}}
     told, _ = ask(CHAT, MESSAGES, chat(HI, tools=[strict]))
@@ -260,3 +290,11 @@ def test_items_of_tools_that_run_at_openai_are_left_out_and_noted():
     told, notes = ask(RESPONSES, CHAT, responses(HI, {"type": "web_search_call", "id": "w", "status": "completed"}))
     assert told["messages"] == [HI]
     assert "web_search_call" in notes
+
+
+def test_tools_in_a_namespace_are_left_out_by_name():
+    inner = {"type": "function", "name": "f", "parameters": WEATHER}
+    tools = [{"type": "namespace", "name": "mcp__docs", "description": "d", "tools": [inner, inner]}]
+    told, notes = ask(RESPONSES, MESSAGES, responses(HI, tools=tools))
+    assert "tools" not in told
+    assert "mcp__docs with its 2 tools" in notes

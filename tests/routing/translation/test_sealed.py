@@ -1,10 +1,12 @@
 """A vendor's own state in a field of the other."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.translation.sealed import seal, unseal
+from routing.translation.sealed import MARK, seal, unseal
 
 
 @given(value=st.dictionaries(st.text(max_size=5), st.text(max_size=50) | st.none()))
@@ -22,3 +24,7 @@ def test_what_nobody_sealed_is_none(text):
 )
 def test_signatures_of_vendors_and_broken_seals_are_none(text):
     assert unseal(text) is None
+
+
+def test_a_seal_of_any_depth_is_none_or_what_it_holds():
+    assert unseal(MARK + b64encode(b'{"a":' * 50_000 + b"1" + b"}" * 50_000).decode()) is None
