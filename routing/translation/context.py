@@ -32,6 +32,7 @@ class Context:
     tool_names: Mapping[str, str] = field(
         default_factory=dict
     )  # name that the provider knows → the client's, where they differ
+    namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # (namespace, tool) by the one name
     estimated_input: int = 0  # tokens of the request, estimated, where a stream must say so before the provider does
     request: Mapping[str, Any] = field(default_factory=dict)  # the client's body: Responses answers repeat parts of it
 

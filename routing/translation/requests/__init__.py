@@ -50,6 +50,7 @@ def _context(client: str, provider: str, model: str, form: Form, value: dict[str
         form.include_usage,
         frozenset(tool.name for tool in form.tools if tool.is_custom),
         names,
+        form.namespaces,
         estimated_input=estimated,
         request={name: item for name, item in value.items() if name not in ("input", "messages")},
     )

@@ -127,6 +127,7 @@ class Form:
     user: str = ""
     session: str = ""
     shared: dict[str, Any] = field(default_factory=dict)  # fields that both of OpenAI's APIs have
+    namespaces: dict[str, tuple[str, str]] = field(default_factory=dict)  # (namespace, tool) by the one name
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def note(self, field_name: str, what: str) -> None:

@@ -113,9 +113,9 @@ def _read_item(form: Form, item: dict[str, Any], place: str) -> None:
         id = text_of(item.get("call_id") or item.get("id"), place + ".call_id")
         is_custom = kind == "custom_tool_call"
         arguments = text_of(item.get("input" if is_custom else "arguments"), place)
-        form.turns.append(
-            Turn("assistant", [Call(id, text_of(item.get("name"), place + ".name"), arguments, is_custom)])
-        )
+        namespace = text_of(item.get("namespace"), place + ".namespace")
+        name = _one_name(form, namespace, text_of(item.get("name"), place + ".name"))
+        form.turns.append(Turn("assistant", [Call(id, name, arguments, is_custom)]))
     elif kind in ("function_call_output", "custom_tool_call_output"):
         id = text_of(item.get("call_id"), place + ".call_id")
         parts = _parts(form, item.get("output"), place + ".output")
@@ -190,25 +190,35 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
     for index, tool in enumerate(items(body.get("tools"), "tools")):
         place = f"tools[{index}]"
         tool = mapping(tool, place)
-        kind = tool.get("type")
-        if kind not in ("function", "custom"):
-            form.note("tools", f"{_left_out(tool)} left out, it is known to OpenAI only")
-            continue
-        name = text_of(tool.get("name"), place + ".name")
-        description = text_of(tool.get("description"), place + ".description")
-        if kind == "custom":
-            description = with_grammar(description, tool.get("format"))
-        form.tools.append(Tool(name, description, tool.get("parameters"), tool.get("strict"), kind == "custom"))
+        if tool.get("type") == "namespace":
+            name = text_of(tool.get("name"), place + ".name")
+            for inner in items(tool.get("tools"), place + ".tools"):
+                _read_tool(form, mapping(inner, place + ".tools"), place, name)
+        else:
+            _read_tool(form, tool, place)
     read_choice(form, body.get("tool_choice"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]
 
 
-def _left_out(tool: dict[str, Any]) -> str:
-    if tool.get("type") != "namespace":
-        return f"{tool.get('type')} was"
-    # The client's own tools, in a form that its calls have to come back in.
-    return f"namespace {str(tool.get('name'))[:64]} with its {len(items(tool.get('tools'), 'tools'))} tools was"
+def _read_tool(form: Form, tool: dict[str, Any], place: str, namespace: str = "") -> None:
+    kind = tool.get("type")
+    if kind not in ("function", "custom"):
+        form.note("tools", f"{kind} was left out, it is known to OpenAI only")
+        return
+    name = _one_name(form, namespace, text_of(tool.get("name"), place + ".name"))
+    description = text_of(tool.get("description"), place + ".description")
+    if kind == "custom":
+        description = with_grammar(description, tool.get("format"))
+    form.tools.append(Tool(name, description, tool.get("parameters"), tool.get("strict"), kind == "custom"))
+
+
+def _one_name(form: Form, namespace: str, name: str) -> str:
+    """Give the name under which others know a tool of a namespace (Codex has one for each MCP server)."""
+    if not namespace:
+        return name
+    form.namespaces[f"{namespace}__{name}"] = (namespace, name)
+    return f"{namespace}__{name}"
 
 
 # -- writing ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from routing.translation.answers import translate_answer
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Untranslatable
+from routing.translation.requests import translate_request
 from tests.routing.translation.asking import (
     DIRECTIONS,
     WEATHER,
@@ -292,9 +294,23 @@ def test_items_of_tools_that_run_at_openai_are_left_out_and_noted():
     assert "web_search_call" in notes
 
 
-def test_tools_in_a_namespace_are_left_out_by_name():
+def test_tools_in_a_namespace_have_one_name_for_others_and_come_back_in_theirs():
     inner = {"type": "function", "name": "f", "parameters": WEATHER}
-    tools = [{"type": "namespace", "name": "mcp__docs", "description": "d", "tools": [inner, inner]}]
-    told, notes = ask(RESPONSES, MESSAGES, responses(HI, tools=tools))
-    assert "tools" not in told
-    assert "mcp__docs with its 2 tools" in notes
+    call = {"type": "function_call", "call_id": "c", "namespace": "mcp__docs", "name": "f", "arguments": "{}"}
+    tools = [{"type": "namespace", "name": "mcp__docs", "description": "d", "tools": [inner]}]
+    body = responses(HI, call, {"type": "function_call_output", "call_id": "c", "output": "x"}, tools=tools)
+    translated = translate_request(RESPONSES, MESSAGES, json.dumps(body).encode(), "claude-sonnet-4-5")
+    told = json.loads(translated.body)
+    assert [tool["name"] for tool in told["tools"]] == ["mcp__docs__f"]
+    assert told["messages"][1]["content"][0]["name"] == "mcp__docs__f"
+    block = {"type": "tool_use", "id": "t", "name": "mcp__docs__f", "input": {}}
+    answer = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [block],
+        "stop_reason": "tool_use",
+    }
+    (item,) = json.loads(translate_answer(translated.context, json.dumps(answer).encode()))["output"]
+    assert (item["namespace"], item["name"]) == ("mcp__docs", "f")

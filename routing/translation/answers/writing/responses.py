@@ -117,6 +117,9 @@ class Writer:
         name = self._context.tool_names.get(opened.name, opened.name)
         id = call_id(opened.id, own, at)
         item = {"id": f"fc_{own}_{at}", "call_id": id, "name": name, "status": "in_progress"}
+        if name in self._context.namespaces:
+            namespace, name = self._context.namespaces[name]
+            item |= {"namespace": namespace, "name": name}
         if self._free is not None:
             return {**item, "id": f"ctc_{own}_{at}", "type": "custom_tool_call", "input": ""}
         return {**item, "type": "function_call", "arguments": ""}
