@@ -111,9 +111,8 @@ def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
         dropped = dropped | CREDENTIALS
         added += credential(provider.provider_type, provider.api_key)
     login = CodexLogin(provider.codex_auth) if provider.codex_auth else None
-    changes = (
-        rewriter.needs_request or rewriter.changes_body or provider.model or provider.model_map or provider.openai_api
-    )
+    changes = rewriter.static_headers is None or rewriter.changes_body
+    changes = changes or provider.model or provider.model_map or provider.openai_api
     metadata = rewriter.metadata(Variables(provider.name, "", "", "")) if rewriter.static_headers is not None else {}
     return Target(
         provider,

@@ -18,19 +18,6 @@ COUNT_TOKENS = "anthropic-count-tokens"
 CONVERSATION = {MESSAGES: "messages", COUNT_TOKENS: "messages", CHAT: "messages", RESPONSES: "input"}
 
 _EMPTY = re.compile(rb"\[[ \t\n\r]*+\]")
-_CALLS = {
-    b"/v1/messages": MESSAGES,
-    b"/v1/messages/count_tokens": COUNT_TOKENS,
-    b"/v1/chat/completions": CHAT,
-    b"/chat/completions": CHAT,
-    b"/v1/responses": RESPONSES,
-    b"/responses": RESPONSES,
-}
-
-
-def dialect_of_call(method: bytes, path: bytes) -> str:
-    """Give the dialect of the request that a model answers (or counts), or "" for any other. `path` is without the query."""
-    return _CALLS.get(path, "") if method == b"POST" else ""
 
 
 def value_of(body: bytes, found: Sequence[Member], name: str) -> Member | None:

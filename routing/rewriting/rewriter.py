@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -59,16 +58,6 @@ class Rewriter:
         self.replaced = frozenset(name.lower().encode() for name, _ in self._headers)
         self.warnings = tuple(dict.fromkeys((*self._warnings, *notes)))
 
-    def model_for(self, asked: str) -> str:
-        """Give the model to ask where the client asks for `asked`: the first that fits of the map, else the one of all.
-
-        "" where it is the client's own.
-        """
-        for pattern, model in self._provider.model_map:
-            if fnmatchcase(asked, pattern.replace("[", "[[]")):
-                return model
-        return self._provider.model
-
     def header_lines(self, variables: Variables) -> tuple[bytes, tuple[str, ...]]:
         """Give the headers as lines, with notes on those of them that are left out."""
         if self.static_headers is not None:
@@ -85,7 +74,7 @@ class Rewriter:
     def body(self, body: bytes, dialect: str, variables: Variables, model: str | None = None) -> Rewritten:
         """Give `body` as the settings want it, with `model` in place of its own unless that is None or empty.
 
-        `dialect` is that of the body (``dialect_of_call``). Raises CannotRewrite for what is no JSON object.
+        `dialect` is that of the body (CONVERSATION). Raises CannotRewrite for what is no JSON object.
         """
         settings = self._settings or self._filled(variables.values())
         return rewrite(body, dialect, replace(settings, model=model) if model else settings)

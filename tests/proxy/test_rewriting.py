@@ -90,6 +90,16 @@ def test_headers_that_are_the_same_for_every_request_leave_the_body_alone(routed
     assert server.json("/sessions")[0]["metadata"]["project"] == "static"
 
 
+def test_a_header_may_name_the_request_alone(routed, first):
+    config = 'providers: {anthropic: {base_url: "FIRST", request_headers: {headers: {X-Request: "${request_id}"}}}}'
+    server = routed(config)
+    post(server, BODY)
+    server.wait_recorded(1)
+    ((request_id,),) = server.rows("select request_id from exchanges")
+    assert first.requests[0].header("x-request") == request_id
+    assert first.requests[0].body == BODY
+
+
 def test_a_model_is_replaced_and_nothing_else(routed, first):
     server = routed('providers: {anthropic: {base_url: "FIRST", model: "claude-haiku-4-5"}}')
     post(server, BODY)

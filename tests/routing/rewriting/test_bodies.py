@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.rewriting.bodies import Settings, peek_model, rewrite
-from routing.rewriting.conversations import COUNT_TOKENS, dialect_of_call
+from routing.rewriting.conversations import COUNT_TOKENS
 from routing.rewriting.spans import CannotRewrite, members
 from routing.translation.context import CHAT, MESSAGES, RESPONSES
 from tests.routing.rewriting.documents import objects
@@ -176,22 +176,3 @@ def test_the_model_is_what_json_says(body):
 @given(st.binary() | st.binary().map(lambda raw: b'{"model":"' + raw))
 def test_any_bytes_have_a_model_or_none(body):
     assert isinstance(peek_model(body), str)
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "dialect"),
-    [
-        (b"POST", b"/v1/messages", MESSAGES),
-        (b"POST", b"/v1/messages/count_tokens", COUNT_TOKENS),
-        (b"POST", b"/v1/chat/completions", CHAT),
-        (b"POST", b"/v1/responses", RESPONSES),
-        (b"POST", b"/responses", RESPONSES),
-        (b"GET", b"/v1/responses", ""),
-        (b"POST", b"/v1/responses/resp_1/cancel", ""),
-        (b"POST", b"/v1/messages/batches", ""),
-        (b"POST", b"/v1/embeddings", ""),
-        (b"POST", b"/v1/threads/t_1/messages", ""),
-    ],
-)
-def test_the_dialect_of_a_call(method, path, dialect):
-    assert dialect_of_call(method, path) == dialect

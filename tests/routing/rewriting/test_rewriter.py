@@ -120,12 +120,3 @@ def test_texts_in_bodies_are_templates_wherever_they_stand():
     new = json.loads(found.body(b'{"messages":[]}', MESSAGES, VARIABLES).body)
     assert new["metadata"] == {"user_id": "ada_session_s-1", "tags": ["anthropic", 1, None]}
     assert new["messages"][0]["content"][0]["text"] == '"claude-x"'
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"), [("claude-opus-4", "big"), ("claude-haiku", "small"), ("gpt-5", "rest"), ("[a]", "brackets")]
-)
-def test_the_model_to_ask_is_the_first_of_the_map_that_fits(asked, expected):
-    found = rewriter(model="rest", model_map=(("claude-op?s*", "big"), ("claude-*", "small"), ("[a]", "brackets")))
-    assert found.model_for(asked) == expected
-    assert found.needs_request
