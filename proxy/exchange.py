@@ -76,9 +76,7 @@ class Exchange:
     def head(self, chunked: bool) -> bytes:
         """Give the request's head for the provider."""
         scope, target = self.scope, self.target
-        raw = scope.get("raw_target") or scope["raw_path"] + (
-            b"?" + scope["query_string"] if scope["query_string"] else b""
-        )
+        raw = raw_target(scope)
         lines = [
             b"%b %b HTTP/1.1\r\nHost: %b\r\n"
             % (scope["method"].encode(), target.upstream.target(raw), target.upstream.authority)
@@ -165,6 +163,12 @@ class Exchange:
     def refuse(self, status: int, message: str, error: str, error_message: str) -> RawResponse:
         """Answer in the provider's place with an error that says `message`; the rest is for the record."""
         return self.answer(ErrorResponse(self.listener, status, message), error, error_message)
+
+
+def raw_target(scope: dict) -> bytes:
+    """Give a request's target as it came (another server's scope has path and query apart)."""
+    query = scope["query_string"]
+    return scope.get("raw_target") or scope["raw_path"] + (b"?" + query if query else b"")
 
 
 _tidying: asyncio.TimerHandle | None = None

@@ -6,7 +6,7 @@ from functools import cached_property
 from time import monotonic
 
 from proxy.decoding import Decoder, Overflow, is_known
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, raw_target
 from proxy.handler import ErrorResponse
 from proxy.headers import Headers, end_to_end, first
 from proxy.state import CREDENTIALS, Target
@@ -110,7 +110,7 @@ def prepare(incoming: Incoming, target: Target, notify) -> Outgoing:
     `notify(body, dialect)` gives the body with a notification in front of its messages, where one is due.
     """
     provider = target.provider
-    vendor = "anthropic" if incoming.listener == "anthropic" else "openai"
+    vendor = incoming.listener
     if not incoming.dialect:
         if provider.provider_type != vendor and incoming.endpoint != MODELS:
             path = incoming.scope["raw_path"].decode("latin-1")
@@ -138,16 +138,10 @@ def _own(incoming: Incoming, target: Target, model: str, notify) -> Outgoing:
     model = model if model != incoming.model else ""
     variables = _variables(incoming, target, model or incoming.model)
     if body and (target.rewriter.changes_body or model):
-        try:
-            rewritten = target.rewriter.body(body, incoming.body_dialect, variables, model or None)
-            body = rewritten.body
-            notes += rewritten.changes
-        except CannotRewrite as error:
-            notes.append(f"the body was sent on unchanged: {error}")
+        body = _rewritten(target, body, incoming.body_dialect, variables, model, notes)
     body = notify(body, incoming.dialect)
     lines, dropped = _changed_headers(target, variables, notes)
-    is_same = body == incoming.sent_body or body is incoming.sent_body
-    if is_same or (body == incoming.body and incoming.marked is None):
+    if body == incoming.sent_body or (body == incoming.body and incoming.marked is None):
         pieces, chunked = incoming.pieces, first(incoming.headers, b"transfer-encoding") is not None
         length = b""
     else:
@@ -155,12 +149,9 @@ def _own(incoming: Incoming, target: Target, model: str, notify) -> Outgoing:
         dropped |= FRAMING | {b"content-encoding"}
         length = b"Content-Length: %d\r\n" % len(body)
     scope = incoming.scope
-    raw = scope.get("raw_target") or scope["raw_path"] + (
-        b"?" + scope["query_string"] if scope["query_string"] else b""
-    )
     passed = b"".join([b"%b: %b\r\n" % header for header in end_to_end(incoming.headers, target.dropped | dropped)])
     framing = b"Transfer-Encoding: chunked\r\n" if chunked else length
-    head = _head(scope["method"], target, raw, passed + target.added + lines + framing)
+    head = _head(scope["method"], target, raw_target(scope), passed + target.added + lines + framing)
     return Outgoing(
         target, head, pieces, chunked, model, notes=tuple(notes), metadata=target.rewriter.metadata(variables)
     )
@@ -176,12 +167,7 @@ def _translated(incoming: Incoming, target: Target, wanted: str, notify) -> Outg
     variables = _variables(incoming, target, model)
     body, notes = translated.body, [*translated.notes]
     if target.rewriter.changes_body:
-        try:
-            rewritten = target.rewriter.body(body, wanted, variables, None)
-            body = rewritten.body
-            notes += rewritten.changes
-        except CannotRewrite as error:
-            notes.append(f"the body was sent on unchanged: {error}")
+        body = _rewritten(target, body, wanted, variables, "", notes)
     body = notify(body, wanted)
     kind = b"text/event-stream" if translated.context.is_streaming else b"application/json"
     more = b"Content-Type: application/json\r\nAccept: %b\r\nContent-Length: %d\r\n" % (kind, len(body))
@@ -202,6 +188,17 @@ def _models(incoming: Incoming, target: Target) -> Outgoing:
     return Outgoing(
         target, _head("GET", target, path, _foreign_headers(incoming, target, frozenset())), [], False, context=context
     )
+
+
+def _rewritten(target: Target, body: bytes, dialect: str, variables: Variables, model: str, notes: list[str]) -> bytes:
+    """Give the body as the provider's settings want it; one that cannot be changed as it is. Notes what was done."""
+    try:
+        rewritten = target.rewriter.body(body, dialect, variables, model or None)
+    except CannotRewrite as error:
+        notes.append(f"the body was sent on unchanged: {error}")
+        return body
+    notes += rewritten.changes
+    return rewritten.body
 
 
 def _variables(incoming: Incoming, target: Target, model: str) -> Variables:

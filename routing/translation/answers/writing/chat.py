@@ -16,20 +16,14 @@ from routing.translation.answers.events import (
     TEXT,
     THINKING,
     TOOLS,
-    Close,
-    Delta,
-    End,
-    Event,
     Failure,
     Open,
-    Ping,
-    Spent,
     Start,
-    Stop,
     Usage,
     call_id,
 )
 from routing.translation.answers.freetext import FreeText
+from routing.translation.answers.writing.dispatch import EventWriter
 from routing.translation.context import Context
 from routing.translation.errors import error_of
 
@@ -50,45 +44,23 @@ class _Call:
     is_empty: bool = True
 
 
-class Writer:
+class Writer(EventWriter):
     """Writes for a client of Chat Completions."""
 
     def __init__(self, context: Context, created: int) -> None:
-        self._context, self._created = context, created
+        super().__init__(context)
+        self._created = created
         self._head: dict[str, Any] = {}
         self._kind = ""
         self._calls: list[_Call] = []
-        self._stop = Stop(STOP)
-        self._usage: Usage | None = None
         self._told: dict[str, list[str]] = {TEXT: [], THINKING: [], REFUSAL: []}
         # A client from before there were tools knows one call, and that under another name.
         self._has_functions = bool(context.request.get("functions")) and not context.request.get("tools")
-        self.keeps = False
 
-    def write(self, event: Event) -> bytes:
-        """Give what the client gets of an event."""
-        kind = type(event)
-        if kind is Delta:
-            return self._delta(event.text)
-        if kind is Open:
-            return self._open(event)
-        if kind is Close:
-            return self._close()
-        if kind is Ping:
-            return self.comment()
-        if kind is Start:
-            self._head = {"id": event.id or "chatcmpl-lunaroute", "object": "chat.completion.chunk", "created": self._created,
-                          "model": event.model or self._context.model}  # fmt: skip
-            return self._chunk({"role": "assistant", "content": ""})
-        if kind is Stop:
-            self._stop = event
-        elif kind is Spent:
-            self._usage = event.usage
-        elif kind is End:
-            return self._end()
-        elif kind is Failure:
-            return b"data: %b\n\n" % error_of(self._context.client, event.status, event.message)
-        return b""
+    def _start(self, event: Start) -> bytes:
+        self._head = {"id": event.id or "chatcmpl-lunaroute", "object": "chat.completion.chunk", "created": self._created,
+                      "model": event.model or self._context.model}  # fmt: skip
+        return self._chunk({"role": "assistant", "content": ""})
 
     def _open(self, event: Open) -> bytes:
         self._kind = event.kind
@@ -139,6 +111,9 @@ class Writer:
         reason = _REASONS[self._stop.reason]
         return "function_call" if reason == "tool_calls" and self._has_functions else reason
 
+    def _fail(self, event: Failure) -> bytes:
+        return b"data: %b\n\n" % error_of(self._context.client, event.status, event.message)
+
     def _end(self) -> bytes:
         out = self._chunk({}, self._reason())
         if self._context.include_usage and self._usage is not None:
@@ -161,10 +136,6 @@ class Writer:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason()}
         value = {**self._head, "object": "chat.completion", "choices": [choice]}
         return encode({**value, "usage": _usage(self._usage)} if self._usage is not None else value)
-
-    def comment(self) -> bytes:
-        """Give what keeps the connection alive."""
-        return b": keepalive\n\n"
 
 
 def _call(call: _Call, text: str) -> dict[str, Any]:

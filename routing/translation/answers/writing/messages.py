@@ -15,20 +15,14 @@ from routing.translation.answers.events import (
     STOP,
     THINKING,
     TOOLS,
-    Close,
-    Delta,
-    End,
-    Event,
     Failure,
     Open,
-    Ping,
-    Spent,
     Start,
     State,
-    Stop,
     Usage,
     call_id,
 )
+from routing.translation.answers.writing.dispatch import EventWriter
 from routing.translation.context import Context
 from routing.translation.errors import error_of
 from routing.translation.sealed import seal
@@ -49,46 +43,19 @@ class _Block:
     parts: list[str] = field(default_factory=list)
 
 
-class Writer:
+class Writer(EventWriter):
     """Writes for a client of Anthropic's."""
 
     def __init__(self, context: Context, created: int) -> None:
-        self._context = context
+        super().__init__(context)
         self._index = -1
         self._kind = ""
         self._held: list[str] | None = None  # a call's arguments that do not begin as an object
         self._refused = False
         self._is_signed = False
-        self._stop = Stop(STOP)
         self._usage = Usage(input=context.estimated_input)
         self._message: dict[str, Any] = {}
         self._blocks: list[_Block] = []
-        self.keeps = False  # whether blocks are kept for `whole`
-
-    def write(self, event: Event) -> bytes:
-        """Give what the client gets of an event."""
-        kind = type(event)
-        if kind is Delta:
-            return self._delta(event.text)
-        if kind is Open:
-            return self._open(event)
-        if kind is State:
-            return self._state(event)
-        if kind is Close:
-            return self._close()
-        if kind is Ping:
-            return self.comment()
-        if kind is Start:
-            return self._start(event)
-        if kind is Stop:
-            self._stop = event
-        elif kind is Spent:
-            self._usage = event.usage
-        elif kind is End:
-            return self._end()
-        elif kind is Failure:
-            return b"event: error\ndata: %b\n\n" % error_of(self._context.client, event.status, event.message)
-        return b""
 
     def _start(self, event: Start) -> bytes:
         self._message = {
@@ -168,6 +135,9 @@ class Writer:
     def _ending(self) -> dict[str, Any]:
         reason = REFUSED if self._refused and self._stop.reason == STOP else self._stop.reason
         return {"stop_reason": _REASONS[reason], "stop_sequence": self._stop.sequence}
+
+    def _fail(self, event: Failure) -> bytes:
+        return b"event: error\ndata: %b\n\n" % error_of(self._context.client, event.status, event.message)
 
     def _end(self) -> bytes:
         delta = {"type": "message_delta", "delta": self._ending(), "usage": _usage(self._usage)}

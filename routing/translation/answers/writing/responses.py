@@ -9,24 +9,17 @@ from routing.translation.answers.events import (
     LENGTH,
     REFUSAL,
     REFUSED,
-    STOP,
     TEXT,
     THINKING,
-    Close,
-    Delta,
-    End,
-    Event,
     Failure,
     Open,
-    Ping,
-    Spent,
     Start,
     State,
-    Stop,
     Usage,
     call_id,
 )
 from routing.translation.answers.freetext import FreeText
+from routing.translation.answers.writing.dispatch import EventWriter
 from routing.translation.context import Context
 from routing.translation.errors import error_of
 from routing.translation.sealed import seal
@@ -41,48 +34,20 @@ _REPEATED = {
 }  # fmt: skip
 
 
-class Writer:
+class Writer(EventWriter):
     """Writes for a client of Responses."""
 
     def __init__(self, context: Context, created: int) -> None:
-        self._context, self._created = context, created
+        super().__init__(context)
+        self._created = created
         self._number = 0
         self._response: dict[str, Any] = {}
         self._output: list[dict[str, Any]] = []
-        self._open: Open | None = None
+        self._opened: Open | None = None
         self._parts: list[str] = []
         self._encrypted: str | None = None
         self._has_part = False
-        self._stop = Stop(STOP)
-        self._usage: Usage | None = None
         self._free: FreeText | None = None  # of a tool that takes free text
-        self.keeps = False
-
-    def write(self, event: Event) -> bytes:
-        """Give what the client gets of an event."""
-        kind = type(event)
-        if kind is Delta:
-            return self._delta(event.text)
-        if kind is Open:
-            return self._begin(event)
-        if kind is State:
-            self._state(event)
-        elif kind is Close:
-            return self._close()
-        elif kind is Start:
-            return self._start(event)
-        elif kind is Stop:
-            self._stop = event
-        elif kind is Spent:
-            self._usage = event.usage
-        elif kind is End:
-            name = "response.incomplete" if self._stop.reason in (LENGTH, REFUSED) else "response.completed"
-            return self._event(name, response=self._final())
-        elif kind is Failure:
-            return self._fail(event)
-        elif kind is Ping:
-            return self.comment()
-        return b""
 
     def _event(self, name: str, /, **fields: Any) -> bytes:
         value = {"type": name, "sequence_number": self._number, **fields}
@@ -102,7 +67,7 @@ class Writer:
         return created + self._event("response.in_progress", response=self._response)
 
     def _item(self, kind: str) -> dict[str, Any]:
-        opened, at = self._open, len(self._output)
+        opened, at = self._opened, len(self._output)
         own = self._response.get("id", "resp_")[5:]
         if kind == THINKING:
             return {"id": f"rs_{own}_{at}", "type": "reasoning", "summary": []}
@@ -124,8 +89,8 @@ class Writer:
             return {**item, "id": f"ctc_{own}_{at}", "type": "custom_tool_call", "input": ""}
         return {**item, "type": "function_call", "arguments": ""}
 
-    def _begin(self, event: Open) -> bytes:
-        self._open, self._parts, self._encrypted, self._has_part = event, [], None, False
+    def _open(self, event: Open) -> bytes:
+        self._opened, self._parts, self._encrypted, self._has_part = event, [], None, False
         name = self._context.tool_names.get(event.name, event.name)
         self._free = FreeText() if event.kind == CALL and name in self._context.custom_tools else None
         self._item_now = self._item(event.kind)
@@ -138,14 +103,14 @@ class Writer:
         return {"output_index": len(self._output), "item_id": self._item_now["id"]}
 
     def _part(self, text: str) -> dict[str, Any]:
-        if self._open.kind == REFUSAL:
+        if self._opened.kind == REFUSAL:
             return {"type": "refusal", "refusal": text}
-        if self._open.kind == THINKING:
+        if self._opened.kind == THINKING:
             return {"type": "summary_text", "text": text}
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def _delta(self, text: str) -> bytes:
-        kind = self._open.kind
+        kind = self._opened.kind
         if self._free is not None:
             text = self._free.feed(text)
             return self._input(text) if text else b""
@@ -167,14 +132,15 @@ class Writer:
         self._parts.append(text)
         return self._event("response.custom_tool_call_input.delta", **self._place(), delta=text)
 
-    def _state(self, event: State) -> None:
+    def _state(self, event: State) -> bytes:
         if event.signature:
             self._encrypted = seal({"signature": event.signature})
         elif event.redacted:
             self._encrypted = seal({"redacted": event.redacted})
+        return b""
 
     def _close(self) -> bytes:
-        kind, place = self._open.kind, self._place()
+        kind, place = self._opened.kind, self._place()
         if kind in (TEXT, REFUSAL):
             out, more = self._end_text(place)
         elif kind == THINKING:
@@ -184,13 +150,13 @@ class Writer:
         item = {**self._item_now, **more}
         out += self._event("response.output_item.done", output_index=len(self._output), item=item)
         self._output.append(item)
-        self._open = None
+        self._opened = None
         return out
 
     def _end_text(self, place: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         text = "".join(self._parts)
         part = self._part(text)
-        if self._open.kind == TEXT:
+        if self._opened.kind == TEXT:
             out = self._event("response.output_text.done", **place, content_index=0, text=text, logprobs=[])
         else:
             out = self._event("response.refusal.done", **place, content_index=0, refusal=text)
@@ -229,6 +195,10 @@ class Writer:
             "incomplete_details": {"reason": incomplete} if incomplete else None, "usage": _usage(self._usage),
         }  # fmt: skip
 
+    def _end(self) -> bytes:
+        name = "response.incomplete" if self._stop.reason in (LENGTH, REFUSED) else "response.completed"
+        return self._event(name, response=self._final())
+
     def _fail(self, event: Failure) -> bytes:
         begin = b"" if self._response else self._start(Start("", ""))  # a client reads no event before this one
         error = msgspec.json.decode(error_of(self._context.client, event.status, event.message))["error"]
@@ -240,10 +210,6 @@ class Writer:
     def whole(self) -> bytes:
         """Give the answer in JSON."""
         return encode(self._final())
-
-    def comment(self) -> bytes:
-        """Give what keeps the connection alive."""
-        return b": keepalive\n\n"
 
 
 def _usage(usage: Usage | None) -> dict[str, Any] | None:
