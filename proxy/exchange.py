@@ -145,7 +145,8 @@ class Exchange:
         if self.capture is not None:
             self.capture.end(self._end(error, message))
         else:
-            state.current.tell_unrecorded(self.listener, self.target.name, self.status, self._end(error, message))
+            end = self._end(error, message)
+            state.current.tell_unrecorded(self.listener, self.target.name, self.request_id, self.status, end)
 
     def _end(self, error: str | None, message: str | None) -> End:
         now, was_sent = perf_counter(), bool(self.sent)

@@ -61,8 +61,8 @@ class State:
     stopping: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do
-    # Hears of each exchange that no recorder does: its listener and provider, the answer's status, how it ended.
-    tell_unrecorded: Callable[[str, str, int, End], None] = lambda listener, provider, status, end: None
+    # Hears of each exchange that no recorder does: its listener, provider and id, the answer's status, how it ended.
+    tell_unrecorded: Callable[[str, str, str, int, End], None] = lambda *facts: None
     sockets: Sockets = field(default_factory=Sockets)
     notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
