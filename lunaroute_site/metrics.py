@@ -5,12 +5,15 @@ from time import time_ns
 
 from django.http import HttpRequest, HttpResponse
 from django_prometheus.exports import ExportToDjangoView
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy.state import State
+
+# When a counter began is nothing that anybody asks for, and would be half of the lines.
+disable_created_metrics()
 
 OPENMETRICS = "application/openmetrics-text"
 
