@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from tests.support.raw import RawClient
-from tests.support.server import RunningServer, eventually, start_server
+from tests.support.server import ROOT, RunningServer, environment, eventually, start_server
 from tests.support.upstream import FakeUpstream
 
 CONFIG = """
@@ -151,6 +153,7 @@ def driven(upstreams, tmp_path_factory) -> Iterator[RunningServer]:
     talk(server)
     eventually(lambda: sum(scrape(server).all("requests_total").values()) == 11, "all that has passed")
     eventually(lambda: scrape(server)("ws_connections_closed_total") == 1, "the WebSocket's end")
+    eventually(lambda: scrape(server)("recorder_queue_bytes") == 0, "the recorder to have all of it")
     yield server
     assert server.stop() == 0
     assert "Traceback" not in server.output(), server.output()
@@ -318,3 +321,38 @@ def test_without_a_record_requests_still_count(upstreams, tmp_path):
     finally:
         first.script(None)
         assert server.stop() == 0
+
+
+MILLION = """
+import os, time, django
+django.setup()
+from django.test import Client
+from proxy.capture import PAUSES, End
+from sessions import metrics
+from sessions.news import Change
+end = End(0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1, 60, 1, ingress_ms=1.0, routing_ms=1.0, pauses=[4] * (len(PAUSES) + 1), pauses_ms=9.0)
+changes = [Change("s", 1, 1, "r", "ended", listener="anthropic", provider=provider, model=f"m{number}", is_streaming=True,
+                  duration_ms=1.0, time_to_first_token_ms=1.0, end=end, tokens={"input": 1, "output": 2})
+           for provider in ("anthropic", "backup") for number in range(4)]
+for _ in range(2000):  # 68 observations each
+    for change in changes:
+        metrics.count(change)
+took = []
+for _ in range(20):
+    began = time.perf_counter()
+    answer = Client().get("/metrics", headers={"host": "localhost", "accept": os.environ["ACCEPT"]})
+    took.append(time.perf_counter() - began)
+assert answer.status_code == 200
+print(min(took))
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("accept", ["", OPENMETRICS["Accept"]])
+def test_it_answers_within_20_ms_after_a_million_observations(accept, tmp_path):
+    environ = environment(tmp_path, DJANGO_SETTINGS_MODULE="lunaroute_site.settings", ACCEPT=accept)
+    done = subprocess.run(
+        [sys.executable, "-c", MILLION], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.02
