@@ -81,6 +81,13 @@ def fails(status: int, *headers: tuple[str, str]) -> Callable:
     return script
 
 
+async def breaks_off(exchange) -> None:
+    await exchange.read_body()
+    await exchange.start_stream()
+    await exchange.chunk(b"data: 1\n\n")
+    exchange.keep = False
+
+
 def post(server: RunningServer, said: object, path: bytes = b"/v1/messages", model: str = CLAUDE, **fields) -> int:
     messages = said if isinstance(said, list) else [{"role": "user", "content": said}]
     body = {"model": model, "max_tokens": 9, "messages": messages, **fields}
@@ -311,16 +318,36 @@ def test_without_a_record_requests_still_count(upstreams, tmp_path):
         assert post(server, "hi") == 200
         first.script(fails(404))
         assert post(server, "hi") == 404
+        first.script(breaks_off)
+        assert post(server, "hi") == 200
         told = eventually(
-            lambda: (t := scrape(server))("requests_total", **of("unknown", "anthropic")) == 2 and t, "both"
+            lambda: (t := scrape(server))("requests_total", **of("unknown", "anthropic")) == 3 and t, "all three"
         )
         assert told("requests_failure_total", **of("unknown", "anthropic"), error_type="http_404") == 1
-        assert told("request_duration_seconds_count", **of("unknown", "anthropic")) == 2
-        assert told("routing_duration_seconds_count") == 2
+        assert told("requests_failure_total", **of("unknown", "anthropic"), error_type="upstream_broken") == 1
+        assert told("request_duration_seconds_count", **of("unknown", "anthropic")) == 3
+        assert told("routing_duration_seconds_count") == 3
         assert told("recorder_dropped_total") is None
     finally:
         first.script(None)
         assert server.stop() == 0
+
+
+def test_a_recorder_that_does_not_come_after_is_seen(upstreams, tmp_path):
+    first, _ = upstreams
+    first.script(None)
+    server = start_server(tmp_path, first.url)
+    try:
+        recorder = server.children()["recorder"]
+        recorder.suspend()
+        assert post(server, "hi") == 200
+        eventually(lambda: scrape(server)("recorder_lag_seconds") > 0, "a lag")
+        assert scrape(server)("recorder_queue_bytes") > 0
+        recorder.resume()
+        eventually(lambda: scrape(server)("recorder_queue_bytes") == 0, "an empty queue")
+        assert scrape(server)("recorder_lag_seconds") == 0
+    finally:
+        server.stop()
 
 
 MILLION = """
