@@ -27,6 +27,7 @@ http {{
   upstream streams {{ server 127.0.0.1:{streams}; keepalive 128; }}
   server {{ listen 127.0.0.1:{upstream} backlog=1024;
     location / {{ default_type application/json; return 200 '{answer}'; }}
+    location /whole/ {{ proxy_pass http://fast/; }}  # answers when it has read all
     location /failing/ {{ default_type application/json; return 503 '{{"type":"error"}}'; }}
     location /v1/messages/whole {{ proxy_pass http://fast/; }} }}  # answers when it has read all
   server {{ listen 127.0.0.1:{proxy} backlog=1024; proxy_http_version 1.1; proxy_set_header Connection "";

@@ -15,6 +15,7 @@ from routing.families import api_for, model_for
 from routing.paths import BODY_DIALECTS, COUNT_TOKENS, MODELS
 from routing.rewriting.bodies import peek_model
 from routing.rewriting.conversations import COUNT_TOKENS as COUNTED
+from routing.rewriting.foreign import without_foreign_reasoning
 from routing.rewriting.markers import BEGINNING, Marked, find_markers
 from routing.rewriting.rewriter import Variables
 from routing.rewriting.spans import CannotRewrite
@@ -128,9 +129,15 @@ def prepare(incoming: Incoming, target: Target, notify) -> Outgoing:
 def _own(incoming: Incoming, target: Target, model: str, notify) -> Outgoing:
     """In the client's own dialect: what no setting names stays as it is, byte for byte."""
     body, notes = incoming.body, []
+    cleaned = without_foreign_reasoning(body, incoming.dialect)
+    if cleaned.found:
+        body = cleaned.body
+        notes.append(f"reasoning of another vendor's model was left out ({cleaned.found})")
+        if cleaned.stops_thinking:
+            notes.append("thinking: off for this request, as what led to its last tool call is another vendor's")
     model = model if model != incoming.model else ""
     variables = _variables(incoming, target, model or incoming.model)
-    if target.rewriter.changes_body or model:
+    if body and (target.rewriter.changes_body or model):
         try:
             rewritten = target.rewriter.body(body, incoming.body_dialect, variables, model or None)
             body = rewritten.body

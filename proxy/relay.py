@@ -1,6 +1,8 @@
 """An answer comes back: chunk by chunk as it came, or, where the provider speaks another dialect, translated."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from time import perf_counter
 
 from proxy import state
@@ -13,6 +15,8 @@ from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record
 from routing.translation.answers import StreamTranslator
+
+logger = logging.getLogger("lunaroute.proxy")
 
 # Decoded bytes of one answer that are translated.
 MAX_ANSWER = 256 << 20
@@ -80,7 +84,7 @@ class SocketRelay(Relay):
 class TranslatedRelay(Relay):
     """A stream of events in the client's dialect. Where the provider's breaks off, so does this one, after an error event."""
 
-    __slots__ = ("_decoder", "_failure", "_is_over", "_translator")
+    __slots__ = ("_decoder", "_failure", "_is_over", "_taken", "_translator")
 
     def __init__(self, exchange: Exchange, response: Response, translator: StreamTranslator, coding: str) -> None:
         super().__init__(exchange, response)
@@ -88,6 +92,7 @@ class TranslatedRelay(Relay):
         self._decoder = Decoder(coding, MAX_ANSWER) if coding else None
         self._failure: UpstreamError | None = None
         self._is_over = False
+        self._taken = 0  # bytes, decoded
 
     async def __anext__(self) -> bytes:
         exchange = self._exchange
@@ -113,15 +118,28 @@ class TranslatedRelay(Relay):
                 self._exchange.chunk_in = perf_counter()
             if self._decoder is not None:
                 chunk = self._decoder.feed(chunk)
-            return self._translator.feed(chunk)
+            self._taken += len(chunk)
+            if self._taken > MAX_ANSWER:
+                raise Overflow
+            return self._translate(self._translator.feed, chunk)
         except StopAsyncIteration:
             self._is_over = True
-            return self._translator.close(broken=False)
+            return self._translate(self._translator.close, False)
         except UpstreamError as failure:
             self._failure = failure
         except (ValueError, Overflow) as error:
             self._failure = UpstreamError("upstream_broken", f"sent a stream that does not decode ({error})", sent=True)
-        return self._translator.close(broken=True)
+        return self._translate(self._translator.close, True)
+
+    def _translate(self, step: Callable[..., bytes], given: bytes | bool) -> bytes:
+        """Do a step of the translation. A mistake in it is LunaRoute's own, and not counted against the provider."""
+        try:
+            return step(given)
+        except Exception as error:
+            name = self._exchange.target.name
+            logger.exception("The answer of provider %s could not be translated", name)
+            self._exchange.abandon("internal", f"LunaRoute failed to translate {name}'s answer: {type(error).__name__}")
+            raise UpstreamBroken from None
 
 
 def failed(exchange: Exchange, failure: UpstreamError) -> None:

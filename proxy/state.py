@@ -1,7 +1,7 @@
 """What the data plane of one process works with; the server sets it up before the first request, and swaps what changes."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.capture import End
 from proxy.headers import REQUEST_DROPPED
@@ -74,11 +74,13 @@ class State:
         """Give the target of `provider`, made at its first use."""
         target = self.targets.get(provider.name)
         if target is None or target.provider is not provider:
-            if target is not None and target.provider == provider:
-                return target
-            if target is not None:
-                target.upstream.retire()
-            target = self.targets[provider.name] = make_target(provider, self.environ)
+            if target is not None and target.provider == provider:  # read again, and the same
+                target = replace(target, provider=provider)
+            else:
+                if target is not None:
+                    target.upstream.retire()
+                target = make_target(provider, self.environ)
+            self.targets[provider.name] = target
         return target
 
     def swap(self, snapshot: Snapshot, providers: Mapping[str, Provider], rules: RuleSet, are_named: bool) -> None:

@@ -13,6 +13,8 @@ TO_OPENAI = (
     ("claude-haiku-*", "gpt-5.4-mini"),
     ("claude-*-haiku*", "gpt-5.4-mini"),
     ("claude-opus-*", "gpt-5.5"),
+    ("claude-fable-*", "gpt-5.5"),
+    ("claude-mythos-*", "gpt-5.5"),
     ("claude-*", "gpt-5.4"),
 )
 TO_ANTHROPIC = (
@@ -20,22 +22,28 @@ TO_ANTHROPIC = (
     ("*-mini*", "claude-haiku-4-5"),
     ("gpt-*-pro*", "claude-opus-4-8"),
     ("gpt-*", "claude-sonnet-4-6"),
-    ("o[0-9]*", "claude-sonnet-4-6"),
+    ("o?", "claude-sonnet-4-6"),
+    ("o?-*", "claude-sonnet-4-6"),
     ("codex-*", "claude-sonnet-4-6"),
 )
 
 
 def model_for(provider: Provider, client_model: str, translated: bool) -> str:
     """Give the model to ask `provider` for: as it is configured, else one of the same class, else the client's own."""
-    for pattern, name in provider.model_map:
-        if fnmatchcase(client_model, pattern):
-            return name
+    mapped = _first(provider.model_map, client_model)
+    if mapped:
+        return mapped
     if provider.model:
         return provider.model
     if translated and _is_vendors(provider):
         table = TO_ANTHROPIC if provider.provider_type == ANTHROPIC else TO_OPENAI
-        return next((name for pattern, name in table if fnmatchcase(client_model, pattern)), client_model)
+        return _first(table, client_model) or client_model
     return client_model
+
+
+def _first(table: tuple[tuple[str, str], ...], model: str) -> str:
+    # A bracket is one: names are matched by * and ? alone.
+    return next((name for pattern, name in table if fnmatchcase(model, pattern.replace("[", "[[]"))), "")
 
 
 def api_for(provider: Provider, client_dialect: str) -> str:

@@ -32,8 +32,10 @@ def serve(board: Board, router: Router, definitions: Definitions) -> None:
 
 
 def shown() -> Live:
-    """Give what this process routes by; where it serves nothing, what one that began now would."""
-    if current is not None:
-        return current
-    definitions, board = load(*from_configuration()), Board()
+    """Give what this process's next request is routed by; where it serves nothing, what one that began now would be."""
+    served = current
+    definitions = load(*from_configuration(), before=served.definitions if served else None)
+    if served is not None and definitions == served.definitions:
+        return served
+    board = served.board if served else Board()
     return Live(board, Router(RuleSet(definitions.rules), definitions.providers, board), definitions)

@@ -47,6 +47,10 @@ class RuleSet:
         """Give the rule that takes the request, or None."""
         return next(self.matching(facts), None)
 
+    def may_match(self, model: str, path: str) -> bool:
+        """Whether an enabled rule's patterns fit: what else it asks for is not looked at."""
+        return bool(self._fit(model, path))
+
     def matching(self, facts: RequestFacts) -> Iterator[Rule]:
         """Give all enabled rules that match, in order."""
         values: Mapping[str, list[str]] | None = None

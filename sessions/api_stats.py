@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from sessions import stats
 from sessions.api_common import BAD, known_parameters, problem
+from sessions.queries import in_utc
 
 router = Router(tags=["statistics"])
 
@@ -35,16 +36,12 @@ class SpanFilter(Schema):
             return stats.Span.days(self.days or 30, **filters)
         if self.days is not None:
             raise ValidationError([problem("days", "value_error", "expected days, or since and until, not both")])
-        until = _aware(self.until) if self.until else datetime.now(UTC)
-        since = _aware(self.since) if self.since else until - timedelta(days=30)
+        until = in_utc(self.until) if self.until else datetime.now(UTC)
+        since = in_utc(self.since) if self.since else until - timedelta(days=30)
         if not since < until <= since + timedelta(days=3660):
             message = "expected a time before `until` and at most 3660 days from it"
             raise ValidationError([problem("since" if self.since else "until", "value_error", message)])
         return stats.Span(since, until, timezone.get_default_timezone(), **filters)
-
-
-def _aware(time: datetime) -> datetime:
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class Share(Schema):

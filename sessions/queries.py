@@ -82,9 +82,9 @@ def find(wanted: SessionFilter) -> QuerySet[Session]:
         start = datetime.now(UTC) - timedelta(days=wanted.days)
         since = max(since, start) if since and since.tzinfo else start
     if since:
-        found = found.filter(started_at__gte=_aware(since))
+        found = found.filter(started_at__gte=in_utc(since))
     if wanted.until:
-        found = found.filter(started_at__lte=_aware(wanted.until))
+        found = found.filter(started_at__lte=in_utc(wanted.until))
     for name, column in RANGES.items():
         for prefix, operator in (("min", "gte"), ("max", "lte")):
             value = getattr(wanted, f"{prefix}_{name}")
@@ -118,8 +118,12 @@ def _by_exchange(found: QuerySet[Session], wanted: SessionFilter) -> QuerySet[Se
     return found
 
 
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def in_utc(time: datetime) -> datetime:
+    """Give a time in UTC, which one without a zone is taken for. PostgreSQL knows no zone that is off by over 16 hours."""
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:  # at either end of the calendar
+        return time.replace(tzinfo=UTC)
 
 
 def tools_of(sessions: Iterable[Session]) -> dict[int, list[dict]]:

@@ -19,8 +19,10 @@ from tests.support.server import RunningServer, start_server  # noqa: E402
 from tests.support.upstream import FakeUpstream  # noqa: E402
 
 # No test waits on a stopwatch: other work may take this machine's time.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# Who has changed a parser asks for more: HYPOTHESIS_PROFILE=thorough.
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,11 @@ class Context:
     model: str  # as the provider is asked
     is_streaming: bool = False
     include_usage: bool = False  # a Chat client that wants usage at the end of its stream
-    custom_tools: frozenset[str] = frozenset()  # tools of a Responses client that take free text (type "custom")
+    custom_tools: frozenset[str] = frozenset()  # tools of an OpenAI client that take free text (type "custom")
     tool_names: Mapping[str, str] = field(
         default_factory=dict
     )  # name that the provider knows → the client's, where they differ
-    json_tool: str = ""  # the tool that stands for structured output: its arguments are the answer's text
+    namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # (namespace, tool) by the one name
     estimated_input: int = 0  # tokens of the request, estimated, where a stream must say so before the provider does
     request: Mapping[str, Any] = field(default_factory=dict)  # the client's body: Responses answers repeat parts of it
 

@@ -1,21 +1,30 @@
 """How many tokens a request has, estimated, for providers that cannot count.
 
-No tokenizer is asked: they differ from model to model, and vendors do not publish all. English prose and programs have
-about four characters a token in both vendors' newer ones, other scripts one to two; JSON's own marks cost about as much as
-they are long. Expect a quarter more or less.
+No tokenizer is asked: they differ from model to model, and vendors do not publish all. Characters are counted by class:
+letters and spaces, digits and marks, and other scripts by the length of their UTF-8. The weights were fitted to OpenAI's
+o200k_base over prose, programs, JSON and tables, and lie 8 % above it, as Anthropic's tokenizers give more tokens. English
+prose and programs come within a quarter of o200k_base; other scripts may be further off.
 """
 
+import string
 from typing import Any
 
 import msgspec
 
-# Characters a token, of ASCII and of others; tokens of a picture (Anthropic's 1,600 for its largest), of a page of a file.
-ASCII, OTHERS = 3.9, 1.6
+# Tokens of a letter or space, of a digit or mark, and of a character of other scripts with two bytes, or with more.
+PLAIN, MARK, TWO_BYTES, MORE_BYTES = 0.227, 0.58, 0.33, 0.7
+_PLAIN = (string.ascii_letters + string.whitespace).encode()
+# Tokens of a picture (Anthropic's 1,600 for its largest), and of a page of a file.
 IMAGE, BASE64_A_PAGE, PAGE = 1200, 60_000, 2000
+# Tokens of a byte of a whole request's JSON, as coding assistants send it.
+A_BYTE = 0.25
 # For each message, and for each tool.
 MESSAGE, TOOL = 4, 12
 
-_DATA = ("data", "image_url", "file_data", "url", "signature", "encrypted_content", "cache_control")
+_IMAGES, _FILES = frozenset(("image", "image_url", "input_image")), frozenset(("document", "file", "input_file"))
+# What no model reads: a vendor's own state, and marks for its cache.
+_STATE = {"thinking": "signature", "redacted_thinking": "data", "reasoning": "encrypted_content"}
+_PARTS = ("system", "instructions", "messages", "input", "tools", "functions")
 
 
 def estimate_tokens(body: bytes) -> int:
@@ -29,41 +38,54 @@ def estimate_tokens(body: bytes) -> int:
 
 def tokens_of(body: dict[str, Any]) -> int:
     """Give about how many input tokens a decoded request has."""
-    told = [body.get(name) for name in ("system", "instructions", "messages", "input", "tools")]
-    return max(round(sum(_tokens(part) for part in told)), 1)
+    # A list of what is still to be looked at, as nothing limits how deep a request may be.
+    waiting: list[Any] = [body[name] for name in _PARTS if name in body]
+    tokens = 0.0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            tokens += _of_text(value)
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            kind = value.get("type")
+            kind = kind if isinstance(kind, str) else ""
+            if kind in _IMAGES:
+                tokens += IMAGE
+            elif kind in _FILES:
+                tokens += _pages(value)
+            else:
+                tokens += (
+                    MESSAGE if "role" in value else TOOL if "input_schema" in value or "parameters" in value else 1
+                )
+                unread = _STATE.get(kind)
+                for key, item in value.items():
+                    if key != unread and key != "cache_control":
+                        tokens += len(key) * PLAIN
+                        waiting.append(item)
+        elif value is not None:
+            tokens += 1
+    return max(round(tokens), 1)
 
 
-def _tokens(value: Any) -> float:
-    if isinstance(value, str):
-        if value.isascii():
-            return len(value) / ASCII
-        ascii_count = sum(map(str.isascii, value)) if len(value) < 2000 else _ascii(value)
-        return ascii_count / ASCII + (len(value) - ascii_count) / OTHERS
-    if isinstance(value, list):
-        return sum([_tokens(item) for item in value])
-    if isinstance(value, dict):
-        kind = value.get("type")
-        if kind in ("image", "image_url", "input_image"):
-            return IMAGE
-        if kind in ("document", "file", "input_file"):
-            return _pages(value)
-        own = MESSAGE if "role" in value else TOOL if "input_schema" in value or "parameters" in value else 1
-        return own + sum([len(key) / ASCII + _tokens(item) for key, item in value.items() if key not in _DATA])
-    return 1.0 if value is not None else 0.0
-
-
-def _ascii(text: str) -> int:
-    return len(text.encode("ascii", "ignore"))
+def _of_text(text: str) -> float:
+    data = text.encode("utf-8", "replace")
+    marks = data.translate(None, _PLAIN)
+    if len(data) == len(text):
+        return (len(data) - len(marks)) * PLAIN + len(marks) * MARK
+    ascii_marks = len(marks.decode("utf-8", "replace").encode("ascii", "ignore"))
+    foreign = len(marks) - ascii_marks  # bytes
+    characters = len(text) - (len(data) - foreign)
+    longer = max(foreign - 2 * characters, 0)  # one with three bytes has one more than two; few have four
+    plain = (len(data) - len(marks)) * PLAIN + ascii_marks * MARK
+    return plain + max(characters - longer, 0) * TWO_BYTES + min(longer, characters) * MORE_BYTES
 
 
 def _pages(value: dict[str, Any]) -> float:
-    size = max((len(text) for text in _texts(value)), default=0)
-    return PAGE * max(size / BASE64_A_PAGE, 1)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _texts(item)]
-    return []
+    """A file as text by its length, as anything else by its size."""
+    source = value.get("source")
+    if isinstance(source, dict) and source.get("type") in ("text", "content"):
+        return tokens_of({"input": source.get("data") or source.get("content")})
+    inner = [value, *(part for part in value.values() if isinstance(part, dict))]
+    sizes = [len(text) for part in inner for text in part.values() if isinstance(text, str)]
+    return PAGE * max(max(sizes, default=0) / BASE64_A_PAGE, 1)

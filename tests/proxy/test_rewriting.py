@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import eventually
+from tests.support.speakers import SPEAKERS
 
 BODY = b'{"model" : "claude-sonnet-4-5",\n  "temperature": 0.10, "max_tokens":10,"messages":[ {"role":"user","content":"hi \\u00fc"} ]}'
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -140,6 +141,22 @@ def test_a_marker_that_names_nobody_is_taken_out_and_the_answer_says_so(routed, 
     assert first.requests[0].json["messages"][0]["content"] == "hello"
 
 
+def test_a_marker_that_names_nobody_leaves_it_to_the_rules(routed, first, second):
+    server = routed(MARKERS + 'routing: {rules: [{name: r, model_pattern: "^claude-", primary: backup}]}\n')
+    answer = post(server, says("[LUNAROUTE:nobody] hello"))
+    assert answer.header(b"x-lunaroute-provider") == b"backup"
+    assert b"[LUNAROUTE:nobody]" in answer.header(b"x-lunaroute-warning")
+
+
+def test_a_marker_in_a_compressed_body_counts(routed, first, second):
+    import zstandard
+
+    server = routed(MARKERS)
+    post(server, zstandard.compress(says("[LUNAROUTE:backup] hello")), b"content-encoding: zstd\r\n")
+    assert second.requests[0].json["messages"][0]["content"] == "hello"
+    assert second.requests[0].header("content-encoding") is None
+
+
 def test_a_marker_that_nobody_typed_is_left_alone(routed, first, second):
     body = json.dumps({
         "model": "claude-sonnet-4-5", "max_tokens": 9,
@@ -204,3 +221,28 @@ def test_a_compressed_body_is_read_for_its_rules(routed, first, second):
     packed = zstandard.compress(BODY)
     post(server, packed, b"content-encoding: zstd\r\n")
     assert second.requests[0].body == packed
+
+
+def test_what_another_vendor_thought_does_not_reach_the_clients_own(routed, first, second):
+    config = """
+providers:
+  anthropic: {base_url: "FIRST"}
+  other: {provider_type: openai, base_url: "SECOND/v1", api_key: k, openai_api: responses, model: gpt-5}
+"""
+    server = routed(config)
+    client = SPEAKERS["anthropic"](server.url)
+    mode = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+    said = client.say('[LUNAROUTE:other] use the tool weather with {"city": "Rome"}', tools=True, **mode)
+    assert said.thinking
+    client.result({said.calls[0][0]: "sunny"})
+    assert "encrypted-" in json.dumps(second.requests[-1].json)  # its own comes back to it
+    client.say("[LUNAROUTE:clear] and now?", **mode)
+    (request,) = first.requests
+    assert b"LUNAROUTE:" not in request.body
+    kinds = [
+        block["type"]
+        for message in request.json["messages"]
+        if message["role"] == "assistant"
+        for block in message["content"]
+    ]
+    assert kinds == ["text", "tool_use", "text"]

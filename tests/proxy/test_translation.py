@@ -292,3 +292,18 @@ def test_the_record_has_what_the_client_said_and_got(speaker, direction, servers
     assert listener == ("anthropic" if direction[0] == "anthropic" else "openai")
     assert output == TOKENS[direction[1]][2]
     assert json.loads(routing)["dialect"] == direction[1]
+
+
+def test_a_stream_that_is_not_called_one(servers, first):
+    async def plain(exchange):
+        await exchange.read_body()
+        chunk = {
+            "id": "c",
+            "model": "m",
+            "choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": "stop"}],
+        }
+        body = b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"
+        await exchange.answer(200, body, ("content-type", "text/plain"))
+
+    first.script(plain)
+    assert SPEAKERS["anthropic"](servers("openai-chat").url).say("hi", stream=True).text == "hello"

@@ -119,6 +119,7 @@ def test_a_key_is_not_shown_when_another_field_is_wrong(site):
         ("base_url", "http://127.0.0.1:8081/v1", "own address"),
         ("base_url", "http://[::1]:8081", "own address"),
         ("base_url", "http://LOCALHOST.:8081", "own address"),
+        ("base_url", "http://0.0.0.0:8081", "own address"),
         ("api_key", "with space", "printable ASCII"),
         ("model_map", "no sign", "expected a '='"),
         ("model_map", " = x", "a name to ask"),
@@ -156,6 +157,10 @@ def test_a_key_that_cannot_be_stored_is_said(site, home):
     (home / keys.FILE).write_text("no key")
     found = refused(site, "provider", {**PROVIDER, "api_key": KEY})
     assert "holds no key" in found["api_key"][0]
+
+
+def test_a_key_is_either_new_or_removed(site):
+    assert "either" in refused(site, "provider", {**PROVIDER, "api_key": KEY, "remove_key": "on"})["api_key"][0]
 
 
 def test_api_of_openai_is_for_its_type_alone(site):

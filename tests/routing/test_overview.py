@@ -4,6 +4,7 @@ import time
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from lunaroute_site.config_routing import Routing
 from lunaroute_site.config_routing import Rule as FileRule
@@ -71,7 +72,8 @@ def test_the_page_shows_rests_breakers_health_and_quotas(board):
         board.ask("local").failed("upstream_connect")
     for _ in range(20):
         board.note("openai", False)
-    text = page()
+    with timezone.override("Pacific/Kiritimati"):  # where the calendar ends before it does in UTC
+        text = page()
     for words in ("it answered 429 (rate limited)", "0 of 50 left", "37 % left", "breaker open", "unhealthy"):
         assert words in text
 
@@ -100,6 +102,14 @@ def test_the_api_has_all_rules_in_their_order(board):
     assert found["weighted"]["weights"] == {"local": 3, "openai": 1}
     assert found["weighted"]["headers"] == {"x-project-id": "^big"}
     assert "comes before it" in found["late"]["warning"]
+
+
+def test_a_change_is_shown_before_a_request_has_made_this_process_load_it(board):
+    Rule.objects.create(name="new", providers=["local"], priority=-5)
+    board.ask("local").answered(429, [(b"retry-after", b"600")])
+    assert 'data-rule="new"' in page()
+    assert "it answered 429" in page()
+    assert "new" in listed("/api/rules")
 
 
 def test_a_warning_about_a_rule_stands_at_the_rule(board):

@@ -72,6 +72,14 @@ def test_no_change_is_lost_where_many_raise_the_number(tmp_path):
     assert int.from_bytes(counter.value(), "little") == 5000
 
 
+def test_one_process_at_a_time_raises_the_number(tmp_path):
+    counter = Counter(tmp_path / "r")
+    code = f"import fcntl; fcntl.lockf(open({str(tmp_path / 'r')!r}, 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with revision._locked(counter._file):
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "BlockingIOError" in other.stderr
+
+
 def test_the_file_is_for_its_owner_alone_and_kept(tmp_path):
     Counter(tmp_path / "r").bump()
     assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == 0o600

@@ -251,3 +251,8 @@ def test_the_pages_star_needs_a_token_of_the_page(sessions):
     assert 'aria-pressed="false"' in button
     assert names("?pinned=true") == []
     assert Client().post("/ui/sessions/nobody/pin", form).status_code == 404
+
+
+def test_a_time_of_a_zone_far_off_is_a_time(client, both_databases):
+    """PostgreSQL knows no offset of 18 hours."""
+    assert client.get("/sessions?since=1157-06-16T10:16:44%2B18:09").status_code == 200

@@ -22,7 +22,7 @@ from tests.site.test_commands import run
 from tests.support import planted
 from tests.support.databases import default_database, sqlite_only
 from tests.support.planted import EMAIL, VALUES, record
-from tests.support.server import ROOT, environment
+from tests.support.server import ROOT, environment, take_migrated_database
 
 PII = "session_recording:\n  pii:\n    enabled: true\n"
 # What the index has of the values: it cuts a word's beginning off where the word before it begins alike.
@@ -53,7 +53,7 @@ def using(tmp_path, database_url, django_db_setup, django_db_blocker):
 def home(tmp_path, database_url, using) -> Path:
     """A home in which the planted conversations were recorded without redaction; no server runs."""
     if not database_url:
-        assert run(tmp_path, "migrate").returncode == 0
+        take_migrated_database(tmp_path / ".lunaroute")
     with using():
         record(Store("test", tmp_path / ".lunaroute" / "sessions", True, True), planted.conversation())
     return tmp_path / ".lunaroute"

@@ -90,7 +90,7 @@ async def quick(exchange) -> None:
 
 
 # Each takes a second and a half; ROUNDS=50 is for who has changed something here.
-ROUNDS = int(os.environ.get("ROUNDS", "20"))
+ROUNDS = int(os.environ.get("ROUNDS", "10"))
 
 
 @pytest.mark.alone

@@ -1,17 +1,21 @@
 """The real server for tests: the whole process tree, on a port of its own, with a home of its own."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -141,12 +145,32 @@ def launch(home: Path, *arguments: str, environ: dict[str, str], log: Path) -> s
         )  # fmt: skip
 
 
+@cache
+def _migrated_database() -> Path:
+    """A database with all tables and nothing in them, made once in a process: to make the tables takes a while."""
+    home = Path(tempfile.mkdtemp(prefix="lunaroute-migrated-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate"], cwd=ROOT, env=environment(home), capture_output=True, check=True
+    )
+    return home / ".lunaroute" / "db.sqlite3"
+
+
+def take_migrated_database(home: Path) -> None:
+    """Make `home`, with such a database in it."""
+    home.mkdir(mode=0o700)
+    shutil.copyfile(_migrated_database(), home / "db.sqlite3")
+    (home / "db.sqlite3").chmod(0o600)
+
+
 def start_server(
     home: Path, upstream_url: str, *arguments: str, port: int = 0, worker: bool = False, **environ: str
 ) -> RunningServer:
     """Start a server on `home` whose providers are both at `upstream_url`, and wait until it answers."""
     port = port or free_port()
     home.mkdir(parents=True, exist_ok=True)
+    if "DATABASE_URL" not in environ and not (home / ".lunaroute").exists():
+        take_migrated_database(home / ".lunaroute")
     settings = {
         "LUNAROUTE_PORT": str(port),
         "LUNAROUTE_ANTHROPIC_BASE_URL": upstream_url,

@@ -21,7 +21,17 @@ SESSION = "3f0c6a52-7d4e-4b8a-9a55-0d6a7c1e2b90"
 REDACTED = "2d9f"
 LETTER = """The order of jane.roe@example.com fails: her card 4111 1111 1111 1111 is refused by 203.0.113.7, and
 john.doe@example.com, SSN 123-45-6789, says the same. jane.roe@example.com has tried twice. [NOTE] Both are test accounts."""
-CONFIG = 'session_recording: {pii: {enabled: true, redaction_mode: tokenize, hmac_secret: "only for pictures"}}'
+CONFIG = """
+session_recording: {pii: {enabled: true, redaction_mode: tokenize, hmac_secret: "only for pictures"}}
+providers:
+  anthropic: {}
+  backup: {provider_type: anthropic, base_url: "https://gateway.example.com", api_key: "only-for-pictures"}
+  local: {provider_type: openai, base_url: "http://localhost:11434/v1", model: "qwen3-coder", openai_api: chat}
+routing:
+  rules:
+    - {name: opus-with-fallback, model_pattern: "^claude-opus-", primary: anthropic, fallbacks: [backup]}
+    - {name: small-ones-at-home, model_pattern: "-mini$", strategy: weighted_round_robin, weights: {local: 4, backup: 1}}
+"""
 SYSTEM = "You are a coding assistant. " * 60
 TOOLS = [{"name": name, "description": f"{name} does what its name says.", "input_schema": {"type": "object"}}
          for name in ("Bash", "Edit", "Grep", "Read", "Task", "Write")]  # fmt: skip
@@ -166,6 +176,7 @@ def take(server: RunningServer) -> None:
         "diff": f"/ui/sessions/{SESSION}/diff?a={first}&b={second}",
         "raw": f"/ui/sessions/{SESSION}/exchanges/{first}",
         "analytics": "/ui/analytics",
+        "routing": "/ui/routing?model=claude-opus-5&path=/v1/messages",
         "settings": "/ui/settings",
     }
     with sync_playwright() as playwright:
@@ -180,7 +191,8 @@ def take(server: RunningServer) -> None:
             for name, path in pages.items():
                 page.goto(path)
                 page.wait_for_timeout(800)
-                page.screenshot(path=IMAGES / (f"{name}.png" if width == 1600 else f"{name}-narrow.png"))
+                where = IMAGES / (f"{name}.png" if width == 1600 else f"{name}-narrow.png")
+                page.screenshot(path=where, full_page=name == "routing")
         browser.close()
 
 

@@ -1,7 +1,7 @@
 """An answer in no vendor's words: a short run of events, in which one block is open at a time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 TEXT, THINKING, REFUSAL, CALL = "text", "thinking", "refusal", "call"
 # Why an answer ended.
 STOP, LENGTH, TOOLS, SEQUENCE, REFUSED, PAUSE = "stop", "length", "tools", "sequence", "refused", "pause"
+BROKE_OFF = "The provider's answer broke off before it was complete."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,6 @@ class Usage:
 class Start:
     id: str
     model: str
-    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,13 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """The provider keeps the connection alive."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the answer ended, and what it took. Its last event is an End."""
+    """Why the answer ended. Its last event is an End."""
 
     reason: str
     sequence: str | None = None
@@ -74,6 +79,8 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
+    """What the answer took. A provider may not say."""
+
     usage: Usage
 
 
@@ -90,88 +97,27 @@ class Failure:
     status: int = 500
 
 
-Event = Start | Open | Delta | State | Close | Stop | Spent | End | Failure
+Event = Start | Open | Delta | State | Close | Ping | Stop | Spent | End | Failure
+
+# Types and codes of errors inside a stream, and the status that each would have had before it.
+_STATUSES = {
+    "overloaded_error": 529, "server_is_overloaded": 529, "slow_down": 529, "rate_limit_error": 429,
+    "rate_limit_exceeded": 429, "context_length_exceeded": 400, "invalid_prompt": 400, "invalid_request_error": 400,
+    "invalid_api_key": 401, "authentication_error": 401, "insufficient_quota": 402, "billing_error": 402,
+    "permission_error": 403, "not_found_error": 404, "request_too_large": 413, "timeout_error": 504,
+}  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Block:
-    kind: str
-    id: str
-    name: str
-    waiting: list[Event] = field(default_factory=list)
-    is_closed: bool = False
-    written: list[str] = field(default_factory=list)  # a call's arguments so far
-
-
-class Sequence:
-    """Puts blocks that come side by side one after another: the first streams, the others wait for their turn."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[Any, _Block] = {}  # that are not over, in order
-
-    def has(self, key: Any) -> bool:
-        """Whether the block is there and not over."""
-        return key in self._blocks
-
-    def open(self, key: Any, kind: str, id: str = "", name: str = "") -> list[Event]:
-        """Begin a block."""
-        events = self._finished_calls() if kind == CALL else self.close_all()
-        block = self._blocks[key] = _Block(kind, id, name)
-        return [*events, *self._say(block, Open(kind, id, name))]
-
-    def _finished_calls(self) -> list[Event]:
-        """Close the calls whose arguments are complete: no vendor says so, and the next call should not wait for the end."""
-        events: list[Event] = []
-        for key, block in list(self._blocks.items()):
-            if block.kind != CALL or _is_complete("".join(block.written)):
-                events += self.close(key)
-        return events
-
-    def delta(self, key: Any, text: str) -> list[Event]:
-        """Go on with a block."""
-        block = self._blocks.get(key)
-        if block is None or not text:
-            return []
-        if block.kind == CALL:
-            block.written.append(text)
-        return self._say(block, Delta(text))
-
-    def state(self, key: Any, state: State) -> list[Event]:
-        """Give a block its vendor's state."""
-        block = self._blocks.get(key)
-        return self._say(block, state) if block is not None else []
-
-    def close(self, key: Any) -> list[Event]:
-        """End a block; who waited behind it goes on."""
-        block = self._blocks.get(key)
-        if block is None:
-            return []
-        block.is_closed = True
-        events = self._say(block, Close())
-        while self._blocks and next(iter(self._blocks.values())).is_closed:
-            self._blocks.pop(next(iter(self._blocks)))
-            head = next(iter(self._blocks.values()), None)
-            if head is not None:
-                events += head.waiting
-                head.waiting = []
-        return events
-
-    def close_all(self) -> list[Event]:
-        """End all blocks."""
-        return [event for key in list(self._blocks) for event in self.close(key)]
-
-    def _say(self, block: _Block, event: Event) -> list[Event]:
-        if block is next(iter(self._blocks.values())):
-            return [event]
-        block.waiting.append(event)
-        return []
-
-
-def _is_complete(text: str) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except (ValueError, RecursionError):
-        return False
+def failure_of(error: Any) -> Failure:
+    """Read an error of any vendor: an object, or what it says."""
+    if isinstance(error, str):
+        return Failure(error or "the provider failed")
+    error = mapping(error)
+    kind, code = text_of(error.get("type")), error.get("code")
+    status = _STATUSES.get(text_of(code)) or _STATUSES.get(kind, 500)  # a code says more than a type
+    if isinstance(code, int) and 400 <= code < 600:  # gateways give the HTTP status
+        status = code
+    return Failure(text_of(error.get("message")) or kind or text_of(code) or "the provider failed", status)
 
 
 def block_events(kind: str, text: str, id: str = "", name: str = "", state: State | None = None) -> Iterable[Event]:
@@ -182,6 +128,16 @@ def block_events(kind: str, text: str, id: str = "", name: str = "", state: Stat
     if state is not None:
         yield state
     yield Close()
+
+
+def arguments_of(value: Any) -> str:
+    """Give a call's arguments as JSON: some servers give an object."""
+    return msgspec.json.encode(value).decode() if isinstance(value, dict) else text_of(value)
+
+
+def call_id(given: str, answer: str, number: int) -> str:
+    """Give a call's id. Not all servers give one, and a conversation must not have it twice."""
+    return given or f"call_{answer or 'lunaroute'}_{number}"
 
 
 def count(value: Any) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Context, TranslatedRequest, Untranslatable
-from routing.translation.counting import tokens_of
+from routing.translation.counting import A_BYTE, tokens_of
 from routing.translation.requests import chat, messages, responses
 from routing.translation.requests.arrangement import arrange
 from routing.translation.requests.form import Form, encode, tool_name
@@ -24,18 +24,24 @@ def translate_request(client: str, provider: str, body: bytes, model: str) -> Tr
         raise Untranslatable("body", "expected a JSON object")
     try:
         form = _DIALECTS[client].read(value)
+        form.settle_choice()
         arrange(form)
         written = encode(_DIALECTS[provider].write(form, model))
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise Untranslatable("body", f"it has an unexpected form ({type(error).__name__})") from None
     return TranslatedRequest(
-        _PATHS[provider], written, _context(client, provider, model, form, value), tuple(form.notes)
+        _PATHS[provider], written, _context(client, provider, model, form, value, body), tuple(form.notes)
     )
 
 
-def _context(client: str, provider: str, model: str, form: Form, value: dict[str, Any]) -> Context:
+def _first_guess(body: bytes, value: dict[str, Any]) -> int:
+    """About how many tokens, until the provider says: a long conversation is not worth a closer look."""
+    return tokens_of(value) if len(body) < 50_000 or b'"base64"' in body else round(len(body) * A_BYTE)
+
+
+def _context(client: str, provider: str, model: str, form: Form, value: dict[str, Any], body: bytes) -> Context:
     names = {tool_name(tool.name): tool.name for tool in form.tools if tool_name(tool.name) != tool.name}
-    estimated = tokens_of(value) if client == MESSAGES and form.is_streaming else 0
+    estimated = _first_guess(body, value) if client == MESSAGES and form.is_streaming else 0
     return Context(
         client,
         provider,
@@ -44,6 +50,7 @@ def _context(client: str, provider: str, model: str, form: Form, value: dict[str
         form.include_usage,
         frozenset(tool.name for tool in form.tools if tool.is_custom),
         names,
+        form.namespaces,
         estimated_input=estimated,
         request={name: item for name, item in value.items() if name not in ("input", "messages")},
     )

@@ -87,9 +87,17 @@ def thinks_unasked(model: str) -> bool:
     return _claude(model)[1] >= (5, 0)
 
 
+def thinking_off(model: str) -> str:
+    """Give the type of thinking that turns it off in a model that thinks unasked; "" where nothing does."""
+    family, version = _claude(model)
+    if "fable" in model or "mythos" in model or (family == "opus" and version >= (5, 5)):
+        return ""
+    return "between_tools" if family == "sonnet" and version >= (5, 5) else "disabled"
+
+
 def always_thinks(model: str) -> bool:
     """Tell whether a model's thinking cannot be turned off."""
-    return "fable" in model or "mythos" in model
+    return not thinking_off(model)
 
 
 def takes_sampling(model: str) -> bool:

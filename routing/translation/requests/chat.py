@@ -22,6 +22,7 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     result_text,
+    role_of,
     text_of,
     texts_of,
     tool_name,
@@ -103,9 +104,7 @@ def _read_message(form: Form, message: dict[str, Any], place: str) -> None:
             function = mapping(message["function_call"], place + ".function_call")
             calls.append({"id": function.get("name"), "type": "function", "function": function})
         parts += [_call(mapping(call, place), f"{place}.tool_calls") for call in calls]
-    form.turns.append(
-        Turn({"developer": "system"}.get(role, role if role in ("system", "assistant") else "user"), parts)
-    )
+    form.turns.append(Turn(role_of(form, role, place + ".role"), parts))
 
 
 def _call(call: dict[str, Any], place: str) -> Call:
@@ -155,11 +154,10 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         given = mapping(tool.get(kind), f"{place}.{kind}")
         name, described = text_of(given.get("name"), place), text_of(given.get("description"), place)
         if kind == "custom":
-            form.note("tools", f"{name} takes free text: its calls come as calls of a function with one field, input")
             described = with_grammar(described, given.get("format"))
         form.tools.append(Tool(name, described, given.get("parameters"), given.get("strict"), kind == "custom"))
     if body.get("functions"):
-        form.note("functions", "their calls come as tool_calls")
+        form.parallel = False  # an answer of the form before there were tools has place for one call
     read_choice(form, body.get("tool_choice") or body.get("function_call"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]

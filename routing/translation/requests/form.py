@@ -127,12 +127,20 @@ class Form:
     user: str = ""
     session: str = ""
     shared: dict[str, Any] = field(default_factory=dict)  # fields that both of OpenAI's APIs have
+    namespaces: dict[str, tuple[str, str]] = field(default_factory=dict)  # (namespace, tool) by the one name
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def note(self, field_name: str, what: str) -> None:
         """Say that a field was left out or changed."""
         if len(self.notes) < MAX_NOTES:
             self.notes[f"{field_name}: {what}"] = None
+
+    def settle_choice(self) -> None:
+        """Let the model choose where the tool that it was to call is not among its tools, which vendors refuse."""
+        name = self.tool_choice.removeprefix("=")
+        if name != self.tool_choice and self.tools and all(tool.name != name for tool in self.tools):
+            self.note("tool_choice", f"it is auto, as there is no tool {name[:64]}")
+            self.tool_choice = "auto"
 
 
 def items(value: Any, place: str) -> list[Any]:
@@ -165,6 +173,17 @@ def number_of(value: Any, place: str) -> Any:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     raise Untranslatable(place, "expected a number")
+
+
+def role_of(form: Form, value: Any, place: str) -> str:
+    """Give who speaks as `Turn` has it; someone unknown is a user, and noted."""
+    role = text_of(value, place)
+    if role in ("user", "assistant", "system"):
+        return role
+    if role == "developer":
+        return "system"
+    form.note(place, f"{role[:20] or 'nobody'} is taken for the user")
+    return "user"
 
 
 def texts_of(value: Any, place: str) -> list[str]:

@@ -23,12 +23,13 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     object_of,
+    role_of,
     text_of,
     texts_of,
     tool_name,
 )
 from routing.translation.requests.openais import drop_shared
-from routing.translation.requests.schemas import FREE_TEXT, closed, of_tool
+from routing.translation.requests.schemas import FREE_TEXT, closed, is_strict, of_tool
 from routing.translation.requests.thinking import is_thinking, write_thinking
 from routing.translation.sealed import unseal
 
@@ -45,14 +46,12 @@ def read(body: dict[str, Any]) -> Form:
     for index, message in enumerate(items(body.get("messages"), "messages")):
         place = f"messages[{index}]"
         message = mapping(message, place)
-        role = text_of(message.get("role"), place + ".role")
+        role = role_of(form, message.get("role"), place + ".role")
         parts = [
             _part(mapping(b, place), f"{place}.content[{n}]", form)
             for n, b in enumerate(_content(message.get("content"), place + ".content"))
         ]
-        form.turns.append(
-            Turn(role if role in ("assistant", "system") else "user", [p for p in parts if p is not None])
-        )
+        form.turns.append(Turn(role, [p for p in parts if p is not None]))
     _read_tools(form, body)
     form.max_tokens = number_of(body.get("max_tokens"), "max_tokens")
     form.temperature = number_of(body.get("temperature"), "temperature")
@@ -83,7 +82,7 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
             form.note("tools", f"{tool.get('type') or name} was left out, it is a tool of Anthropic's own")
             continue
         description = text_of(tool.get("description"), f"tools[{index}].description")
-        form.tools.append(Tool(name, description, tool["input_schema"], tool.get("strict")))
+        form.tools.append(Tool(name, description, tool["input_schema"], _strictness(form, tool, name)))
     choice = body.get("tool_choice")
     if choice is None:
         return
@@ -96,11 +95,21 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
         form.parallel = False
 
 
+def _strictness(form: Form, tool: dict[str, Any], name: str) -> bool | None:
+    """Whether OpenAI shall hold to a tool's schema, of which it takes fewer than Anthropic; None where it is not said."""
+    if tool.get("strict") is not True:
+        return None
+    strict = is_strict(tool["input_schema"])
+    if not strict:
+        form.note("tools", f"{name} is not strict, as OpenAI wants each property required for that")
+    return strict
+
+
 def _read_thinking(form: Form, body: dict[str, Any]) -> None:
     thinking = body.get("thinking")
     if thinking is not None:
         thinking = mapping(thinking, "thinking")
-        form.thinks = thinking.get("type") not in ("disabled", None)
+        form.thinks = thinking.get("type") not in ("disabled", "between_tools", None)
         form.budget = number_of(thinking.get("budget_tokens"), "thinking.budget_tokens")
     config = body.get("output_config")
     config = mapping(config, "output_config") if config is not None else {}

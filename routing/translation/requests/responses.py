@@ -23,6 +23,7 @@ from routing.translation.requests.form import (
     mapping,
     number_of,
     result_text,
+    role_of,
     text_of,
     tool_name,
 )
@@ -106,16 +107,15 @@ def _read_format(form: Form, text: Any) -> None:
 def _read_item(form: Form, item: dict[str, Any], place: str) -> None:
     kind = item.get("type") or "message"
     if kind == "message":
-        role = text_of(item.get("role"), place + ".role")
-        role = {"developer": "system"}.get(role, role if role in ("system", "assistant") else "user")
+        role = role_of(form, item.get("role"), place + ".role")
         form.turns.append(Turn(role, _parts(form, item.get("content"), place + ".content")))
     elif kind in ("function_call", "custom_tool_call"):
         id = text_of(item.get("call_id") or item.get("id"), place + ".call_id")
         is_custom = kind == "custom_tool_call"
         arguments = text_of(item.get("input" if is_custom else "arguments"), place)
-        form.turns.append(
-            Turn("assistant", [Call(id, text_of(item.get("name"), place + ".name"), arguments, is_custom)])
-        )
+        namespace = text_of(item.get("namespace"), place + ".namespace")
+        name = _one_name(form, namespace, text_of(item.get("name"), place + ".name"))
+        form.turns.append(Turn("assistant", [Call(id, name, arguments, is_custom)]))
     elif kind in ("function_call_output", "custom_tool_call_output"):
         id = text_of(item.get("call_id"), place + ".call_id")
         parts = _parts(form, item.get("output"), place + ".output")
@@ -190,18 +190,35 @@ def _read_tools(form: Form, body: dict[str, Any]) -> None:
     for index, tool in enumerate(items(body.get("tools"), "tools")):
         place = f"tools[{index}]"
         tool = mapping(tool, place)
-        kind = tool.get("type")
-        if kind not in ("function", "custom"):
-            form.note("tools", f"{kind} was left out, it is a tool of OpenAI's own")
-            continue
-        name = text_of(tool.get("name"), place + ".name")
-        description = text_of(tool.get("description"), place + ".description")
-        if kind == "custom":
-            description = with_grammar(description, tool.get("format"))
-        form.tools.append(Tool(name, description, tool.get("parameters"), tool.get("strict"), kind == "custom"))
+        if tool.get("type") == "namespace":
+            name = text_of(tool.get("name"), place + ".name")
+            for inner in items(tool.get("tools"), place + ".tools"):
+                _read_tool(form, mapping(inner, place + ".tools"), place, name)
+        else:
+            _read_tool(form, tool, place)
     read_choice(form, body.get("tool_choice"))
     if isinstance(body.get("parallel_tool_calls"), bool):
         form.parallel = body["parallel_tool_calls"]
+
+
+def _read_tool(form: Form, tool: dict[str, Any], place: str, namespace: str = "") -> None:
+    kind = tool.get("type")
+    if kind not in ("function", "custom"):
+        form.note("tools", f"{kind} was left out, it is known to OpenAI only")
+        return
+    name = _one_name(form, namespace, text_of(tool.get("name"), place + ".name"))
+    description = text_of(tool.get("description"), place + ".description")
+    if kind == "custom":
+        description = with_grammar(description, tool.get("format"))
+    form.tools.append(Tool(name, description, tool.get("parameters"), tool.get("strict"), kind == "custom"))
+
+
+def _one_name(form: Form, namespace: str, name: str) -> str:
+    """Give the name under which others know a tool of a namespace (Codex has one for each MCP server)."""
+    if not namespace:
+        return name
+    form.namespaces[f"{namespace}__{name}"] = (namespace, name)
+    return f"{namespace}__{name}"
 
 
 # -- writing ---------------------------------------------------------------------------------------------------
@@ -276,7 +293,7 @@ def _items(form: Form, turn: Turn) -> list[dict[str, Any]]:
                           "arguments": arguments_of(part)})  # fmt: skip
         elif isinstance(part, Result):
             found += _message(turn, content)
-            pictures = [_content(p, "user") for p in part.parts if isinstance(p, Image | Document)]
+            pictures = [_content(p) for p in part.parts if isinstance(p, Image | Document)]
             text = result_text(part)
             texts = [{"type": "input_text", "text": text}] if text else []
             output = [*texts, *pictures] if pictures else text
@@ -284,7 +301,7 @@ def _items(form: Form, turn: Turn) -> list[dict[str, Any]]:
         elif turn.role == "assistant" and not isinstance(part, Text):
             form.note("messages", "an image of the assistant was left out")
         elif not isinstance(part, Text) or part.text:
-            content.append(_content(part, turn.role))
+            content.append(_content(part))
     return [*found, *_message(turn, content)]
 
 
@@ -293,9 +310,10 @@ def _message(turn: Turn, content: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not content:
         return []
     role = "developer" if turn.role == "system" else turn.role
-    message = {"type": "message", "role": role, "content": [*content]}
+    # Its own answers are items with an id, which nobody else has; as a plain text they need none.
+    said: Any = "".join([part["text"] for part in content]) if role == "assistant" else [*content]
     content.clear()
-    return [message]
+    return [{"type": "message", "role": role, "content": said}]
 
 
 def _thought(part: Thinking) -> list[dict[str, Any]]:
@@ -306,9 +324,9 @@ def _thought(part: Thinking) -> list[dict[str, Any]]:
     return [{**item, "id": part.item_id} if part.item_id else item]
 
 
-def _content(part: Any, role: str) -> dict[str, Any]:
+def _content(part: Any) -> dict[str, Any]:
     if isinstance(part, Text):
-        return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text}
+        return {"type": "input_text", "text": part.text}
     if isinstance(part, Image):
         return {"type": "input_image", "image_url": part.address(), "detail": part.detail or "auto"}
     if part.text:

@@ -6,6 +6,7 @@ from routing.translation.requests.abilities import (
     always_thinks,
     anthropic_efforts,
     nearest,
+    thinking_off,
     thinks_adaptively,
     thinks_unasked,
 )
@@ -21,13 +22,16 @@ def write_thinking(form: Form, body: dict[str, Any], model: str) -> None:
 
     `body` has its `max_tokens` and `messages`.
     """
+    is_asked = bool(form.effort or form.budget or form.thinks)
     if form.thinks is False or form.effort == "none":
         _turn_off(form, body, model)
-    elif not form.effort and not form.budget and not form.thinks:
+    elif not is_asked and not thinks_unasked(model):
         return
     elif form.tools and (form.tool_choice == "any" or form.tool_choice.startswith("=")) and not always_thinks(model):
         form.note("reasoning", "off for this request, whose tool_choice demands a call at once")
         _turn_off(form, body, model)
+    elif not is_asked:
+        return
     elif thinks_adaptively(model):
         _think_adaptively(form, body, model)
     else:
@@ -36,9 +40,10 @@ def write_thinking(form: Form, body: dict[str, Any], model: str) -> None:
 
 def _turn_off(form: Form, body: dict[str, Any], model: str) -> None:
     if always_thinks(model):
-        form.note("reasoning", f"{model} thinks always")
+        form.note("reasoning", f"{model} thinks always, it is asked for the least")
+        body.setdefault("output_config", {})["effort"] = "low"
     elif thinks_unasked(model):
-        body["thinking"] = {"type": "disabled"}
+        body["thinking"] = {"type": thinking_off(model)}
 
 
 def _think_adaptively(form: Form, body: dict[str, Any], model: str) -> None:
@@ -57,9 +62,9 @@ def _think_by_budget(form: Form, body: dict[str, Any]) -> None:
         form.note("reasoning", "off for this request: the turn with the last tool call came without its thinking")
         return
     budget = form.budget or _BUDGETS.get(form.effort, _BUDGETS["medium"])
-    if form.max_tokens is None:
-        body["max_tokens"] = max(body["max_tokens"], budget + MIN_BUDGET)
-    budget = min(budget, body["max_tokens"] - MIN_BUDGET // 2)
+    # Where the request does not limit the answer, it is as long as the model gives, and a quarter is not for thinking.
+    most = body["max_tokens"] * 3 // 4 if form.max_tokens is None else body["max_tokens"] - MIN_BUDGET // 2
+    budget = min(budget, most)
     if budget < MIN_BUDGET:
         form.note("reasoning", f"left out, max_tokens {body['max_tokens']} leaves no room for it")
         return
