@@ -21,9 +21,21 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(params=[(400, "light"), (400, "dark"), (1600, "light"), (1600, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+SIZES = [(400, "dark"), (1600, "light")]
+ALL_SIZES = [(400, "light"), *SIZES, (1600, "dark")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Narrow and wide, light and dark: each with each where the look is examined, else each once."""
+    if "page" in metafunc.fixturenames and not hasattr(metafunc.module, "page"):
+        looks = "assert_accessible" in metafunc.function.__code__.co_names
+        sizes = ALL_SIZES if looks else SIZES
+        metafunc.parametrize("page", sizes, ids=lambda p: f"{p[0]}-{p[1]}", indirect=True)
+
+
+@pytest.fixture
 def page(request, browser: Browser, site: RunningServer) -> Iterator[Page]:
-    """A page of the module's `site`, narrow and wide, light and dark. It may have no complaint, nor ask anybody else."""
+    """A page of the module's `site`, of one size and scheme. It may have no complaint, nor ask anybody else."""
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=site.url)
     page = context.new_page()
