@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from django_prometheus.exports import ExportToDjangoView
+
+from lunaroute_site.metrics import metrics
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
@@ -15,7 +16,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("healthz", healthz),
-    path("metrics", ExportToDjangoView),
+    path("metrics", metrics),
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),
 ]

@@ -10,6 +10,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
     from lunaroute_site.asgi import application
+    from lunaroute_site.metrics import watch
     from lunaroute_site.server import Server, reactor
     from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
@@ -22,7 +23,10 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
         hub.listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())
-    Serving(settings, link).begin()
+    serving = Serving(settings, link)
+    serving.state.tell_unrecorded = metrics.count_unrecorded
+    watch(serving.state)
+    serving.begin()
     server = Server(application, listeners, control, link)
     gc.collect()
     gc.freeze()

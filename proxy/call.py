@@ -221,6 +221,7 @@ class Call:
             ]
             if exchange.capture is not None:
                 exchange.capture.response_head(ResponseHead(response.status, for_record(headers)))
+            exchange.status = response.status
             translator = StreamTranslator(context, created=int(time()))
             return RawResponse(response.status, headers, TranslatedRelay(exchange, response, translator, coding))
         status = response.status

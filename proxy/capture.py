@@ -93,6 +93,10 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: list[str] = []  # what was changed or left out on the way, in words
 
 
+# Seconds: upper bounds of the classes in which the pauses between an answer's chunks are counted, beside one for more.
+PAUSES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
 class End(msgspec.Struct, frozen=True):
     """How the exchange ended. Durations are in milliseconds, sizes in bytes, None where it never happened.
 
@@ -117,3 +121,7 @@ class End(msgspec.Struct, frozen=True):
     error_message: str | None = None
     capture: str = "full"
     routing: Routing | None = None
+    ingress_ms: float | None = None  # from the request's head to its body, as far as that was there to be sent
+    routing_ms: float | None = None  # from there to the request as it goes out, less providers that were asked in vain
+    pauses: list[int] = []  # between chunks of the answer, by the classes of PAUSES; empty: there was none
+    pauses_ms: float = 0.0  # their sum: from the answer's first chunk to its last

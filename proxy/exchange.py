@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cached_property
 from time import perf_counter, time_ns
 from uuid import uuid4
 
 from proxy import state
-from proxy.capture import Begin, ResponseHead, Routing
+from proxy.capture import PAUSES, Begin, End, ResponseHead, Routing
 from proxy.connection import Connection
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import end_to_end, for_record
@@ -25,7 +26,12 @@ class Exchange:
         self.scope, self.target, self.listener = request.scope, target, listener
         self.started = perf_counter()
         self.sent = self.first_in = self.chunk_in = self.first_out = 0.0
+        self.read_at = self.started  # when what is sent first of the request was there
+        self.routed_in = 0.0  # seconds from then until it was ready to be sent, without those that are lost
         self.lost = 0.0  # seconds that providers took which were asked in vain
+        self.last_chunk = 0.0
+        self.pauses: list[int] = []
+        self.status = 0  # of the client's answer; 0: none yet
         self.request_bytes = self.response_bytes = self.chunks = 0
         self.attempts = 0
         self.body: list[bytes] | None = []  # what was read, until the provider has answered; None: too much to keep
@@ -36,7 +42,7 @@ class Exchange:
         self.routing: Routing | None = None
         self.ticket: Ticket | None = None  # of the provider whose answer is passed on
         self.has_unknown_marker = False
-        self._has_begun = False
+        self._has_begun = self._has_ended = False
         self._started_us = time_ns() // 1000
 
     @cached_property
@@ -91,6 +97,19 @@ class Exchange:
         lines.append(b"\r\n")
         return b"".join(lines)
 
+    def chunk(self, size: int) -> None:
+        """Count a chunk of the answer, and how long it kept the client waiting."""
+        now = perf_counter()
+        if self.chunks:
+            if not self.pauses:
+                self.pauses = [0] * (len(PAUSES) + 1)
+            self.pauses[bisect_left(PAUSES, now - self.last_chunk)] += 1
+        elif not self.chunk_in:
+            self.chunk_in = now
+        self.last_chunk = now
+        self.chunks += 1
+        self.response_bytes += size
+
     def request_complete(self) -> None:
         """Note that the request's body has come in full."""
         self.body_complete = True
@@ -116,26 +135,39 @@ class Exchange:
             self.abandon("client_disconnected", f"the client went away {when}")
 
     def finish(self, error: str | None = None, message: str | None = None) -> None:
-        """Close the capture with the clock readings (milliseconds)."""
-        self.begin(self.target.metadata)  # where it ends before anybody was asked
-        if self.capture is None:
+        """Close the capture with the clock readings (milliseconds). Once; what comes later is left out."""
+        if self._has_ended:
             return
-        now = perf_counter()
+        self._has_ended = True
+        self.begin(self.target.metadata)  # where it ends before anybody was asked
+        if self.capture is not None:
+            self.capture.end(self._end(error, message))
+        else:
+            end = self._end(error, message)
+            state.current.tell_unrecorded(self.listener, self.target.name, self.request_id, self.status, end)
+
+    def _end(self, error: str | None, message: str | None) -> End:
+        now, was_sent = perf_counter(), bool(self.sent)
         before = (self.sent or now) - self.started - self.lost
-        self.capture.end(
+        return End(
             completed_us=time_ns() // 1000,
             duration_ms=(now - self.started) * 1e3,
             overhead_before_ms=before * 1e3,
             overhead_after_ms=max(self.first_out - self.chunk_in, 0.0) * 1e3 if self.first_out else 0.0,
-            provider_latency_ms=(now - self.sent) * 1e3 if self.sent else None,
-            first_byte_ms=(self.first_in - self.sent) * 1e3 if self.sent and self.first_in else None,
+            provider_latency_ms=(now - self.sent) * 1e3 if was_sent else None,
+            first_byte_ms=(self.first_in - self.sent) * 1e3 if was_sent and self.first_in else None,
             request_bytes=self.request_bytes,
             response_bytes=self.response_bytes,
             chunk_count=self.chunks,
             attempts=self.attempts,
             error=error,
             error_message=message,
+            capture=self.capture.mode if self.capture is not None else "full",
             routing=self.routing,
+            ingress_ms=(self.read_at - self.started) * 1e3 if was_sent else None,
+            routing_ms=self.routed_in * 1e3 if was_sent else None,
+            pauses=self.pauses,
+            pauses_ms=(self.last_chunk - self.chunk_in) * 1e3 if self.pauses else 0.0,
         )
 
     def answer(self, response: RawResponse, error: str, message: str) -> RawResponse:
@@ -157,6 +189,7 @@ class Exchange:
             self.capture.request_end()
             self.capture.response_head(ResponseHead(response.status_code, for_record(response.raw_headers)))
             self.capture.response_body(body)
+        self.status = response.status_code
         self.response_bytes = len(body)
         self.chunks = 1
 

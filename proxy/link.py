@@ -73,12 +73,11 @@ class Capture:
     def response_body(self, data: bytes) -> None:
         self._add_body(RESPONSE_BODY, data)
 
-    def end(self, **facts) -> None:
-        """End the capture; `facts` are the fields of :class:`proxy.capture.End` but ``capture``."""
-        if not self.ended:
-            self.ended = True
-            self._add(END, End(capture=self.mode, **facts))
-            self._link.ended(self)
+    def end(self, end: End) -> None:
+        """End the capture."""
+        self.ended = True
+        self._add(END, end)
+        self._link.ended(self)
 
     def _add(self, kind: int, payload: object) -> None:
         self._frames.append((kind, time_ns() // 1000, payload))
@@ -99,6 +98,11 @@ class Capture:
             self.held += size
             self._link.held += size
             self._add(kind, data)
+
+    @property
+    def ended_us(self) -> int:
+        """When it ended, by the wall clock."""
+        return self._frames[-1][1]
 
     def drop_bodies(self, mode: str) -> None:
         """Keep the facts only. Bodies that went out already are ignored by the recorder, as END names the mode."""
@@ -240,6 +244,11 @@ class RecorderLink:
         # A recorder that does not read gets no more of it: the next one tells all there is to know.
         if self._transport is not None and not self._paused:
             self._transport.write(HEADER.pack(len(self._watched), WATCH, 0, 0) + self._watched)
+
+    def lag(self, now_us: int) -> float:
+        """Give for how many seconds the exchange has waited that ended first of those that are not on record yet."""
+        ends = [capture.ended_us for capture in list(self._captures.values()) if capture.ended]
+        return max(now_us - min(ends), 0) / 1e6 if ends else 0.0
 
     async def drained(self) -> None:
         """Wait until the recorder has acknowledged all that has ended."""

@@ -11,6 +11,7 @@ from proxy.connection import Response
 from proxy.decoding import Decoder, Overflow
 from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
+from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record
 from routing.translation.answers import StreamTranslator
@@ -41,10 +42,7 @@ class Relay:
         except UpstreamError as failure:
             broken(exchange, failure)
             raise UpstreamBroken from None
-        if not exchange.chunks:
-            exchange.chunk_in = perf_counter()
-        exchange.chunks += 1
-        exchange.response_bytes += len(chunk)
+        exchange.chunk(len(chunk))
         if self._capture is not None:
             self._capture.response_body(chunk)
         return chunk
@@ -61,6 +59,26 @@ class Relay:
             exchange.finish()
         else:
             exchange.leave("before the answer was complete")
+
+
+class SocketRelay(Relay):
+    """What a provider sends on an upgraded connection."""
+
+    __slots__ = ("_counter",)
+
+    def __init__(self, exchange: Exchange, response: Response) -> None:
+        super().__init__(exchange, response)
+        self._counter = FrameCounter()
+        state.current.sockets.opened += 1
+
+    async def __anext__(self) -> bytes:
+        data = await super().__anext__()
+        state.current.sockets.frames += self._counter.feed(data)
+        return data
+
+    def close(self) -> None:
+        state.current.sockets.closed += 1
+        super().close()
 
 
 class TranslatedRelay(Relay):
@@ -88,8 +106,7 @@ class TranslatedRelay(Relay):
             if self._is_over:
                 raise StopAsyncIteration
             out = await self._next()
-        exchange.chunks += 1
-        exchange.response_bytes += len(out)
+        exchange.chunk(len(out))
         if self._capture is not None:
             self._capture.response_body(out)
         return out
@@ -143,11 +160,13 @@ def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more
     """Give the provider's answer as it comes, with `more` headers."""
     if exchange.capture is not None:
         exchange.capture.response_head(ResponseHead(response.status, for_record(response.headers)))
+    exchange.status = response.status
     passed = [*end_to_end(response.headers), *more]
-    if response.upgraded:
-        passed += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-        exchange.pump = asyncio.ensure_future(upload(exchange, request))
-    return RawResponse(response.status, passed, Relay(exchange, response), response.reason)
+    if not response.upgraded:
+        return RawResponse(response.status, passed, Relay(exchange, response), response.reason)
+    passed += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    exchange.pump = asyncio.ensure_future(upload(exchange, request))
+    return RawResponse(response.status, passed, SocketRelay(exchange, response), response.reason)
 
 
 def refused(exchange: Exchange, error: UpstreamError) -> RawResponse:
@@ -160,6 +179,7 @@ def refused(exchange: Exchange, error: UpstreamError) -> RawResponse:
 async def upload(exchange: Exchange, request: ProxyRequest) -> None:
     """Carry what the client sends on an upgraded connection, until it leaves."""
     connection, capture = exchange.connection, exchange.capture
+    sockets, counter = state.current.sockets, FrameCounter()
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect" or connection.closed:
@@ -167,6 +187,7 @@ async def upload(exchange: Exchange, request: ProxyRequest) -> None:
             return
         data = message["body"]
         exchange.request_bytes += len(data)
+        sockets.frames += counter.feed(data)
         if capture is not None:
             capture.request_body(data)
         connection.write([data])

@@ -44,6 +44,7 @@ async def send(
     Gives the answer when its head is there. `retries`: how often a connection is tried again (None: as configured).
     """
     scope, upstream = exchange.scope, target.upstream
+    exchange.routed_in = perf_counter() - exchange.read_at - exchange.lost
     connection = upstream.reuse()
     while True:
         pooled = connection is not None
@@ -118,6 +119,8 @@ async def read(exchange: Exchange, request: ProxyRequest) -> bytes:
             raise TooLarge
         raise asyncio.CancelledError
     data = message["body"]
+    if not exchange.sent:
+        exchange.read_at = perf_counter()
     if data:
         exchange.request_bytes += len(data)
         if exchange.body is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from proxy.capture import End
 from proxy.headers import REQUEST_DROPPED
 from proxy.link import RecorderLink
 from proxy.upstream import Upstream
@@ -34,6 +35,15 @@ class Target:
     is_plain: bool  # requests pass as they are, but for `dropped` and `added`
 
 
+@dataclass(slots=True)
+class Sockets:
+    """WebSockets that a provider has accepted, and their frames both ways, since the process began."""
+
+    opened: int = 0
+    closed: int = 0
+    frames: int = 0
+
+
 async def _nothing_to_do() -> None:
     pass
 
@@ -51,6 +61,9 @@ class State:
     stopping: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do
+    # Hears of each exchange that no recorder does: its listener, provider and id, the answer's status, how it ended.
+    tell_unrecorded: Callable[[str, str, str, int, End], None] = lambda *facts: None
+    sockets: Sockets = field(default_factory=Sockets)
     notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
     has_markers: bool = False  # whether a marker could choose another provider

@@ -11,6 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from pii.patterns import compiled
+from proxy.capture import End
 from sessions.packing import PackedJSONField
 
 
@@ -190,6 +191,8 @@ class Exchange(TokenCounts):
 
     # Of `redactions`, those since its request was recorded. No column: what the recorder tells of a change.
     new_redactions: dict[str, int] = {}
+    # How it ended, where this process heard of it: the same.
+    end: End | None = None
 
     class Meta:
         db_table = "exchanges"

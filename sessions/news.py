@@ -7,6 +7,9 @@ them. They may be lost: the database has the last word.
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
+
+from proxy.capture import End
 
 if TYPE_CHECKING:
     from sessions.models import Exchange
@@ -39,6 +42,9 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_usd: float | None = None
     duration_ms: float | None = None
     time_to_first_token_ms: float | None = None
+    is_socket: bool = False
+    streaming_ms: float | None = None  # from the first piece of a stream to the last
+    end: End | None = None  # the proxy's clock readings, without what routing did; one made for a WebSocket's exchange
     tools: list[str] = []  # names of the tools that the answer calls
     redactions: dict[str, int] = {}  # values that redaction replaced, by type: those that no earlier change told
     results: list[
@@ -112,6 +118,9 @@ def _change(
         cost_usd=row.cost_usd,
         duration_ms=row.duration_ms,
         time_to_first_token_ms=row.time_to_first_token_ms,
+        is_socket=row.transport == "ws",
+        streaming_ms=row.streaming_ms,
+        end=replace(row.end, routing=None, error_message=None) if row.end is not None else None,
         tools=tools,
         redactions=redactions,
         results=results,

@@ -132,7 +132,7 @@ def unpack_patches(data: bytes) -> tuple[tuple[int, int, bytes], ...]:
 
 def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     """Fill in what the end of an exchange tells."""
-    end = live.end
+    end = row.end = live.end
     row.completed_at = time_of(end.completed_us)
     row.capture = live.capture
     _add_redactions(row, live)
