@@ -14,7 +14,7 @@ EMAIL, SSN, CARD = "john.doe@corp-mail.org", "123-45-6789", "4111 1111 1111 1111
 SSE = [("content-type", "text/event-stream")]
 ID = "6f1d0f4e-7c7b-4b57-9a3e-0d6f4c1b2a90"
 OTHER = "zzyzx.roe@elsewhere.net"
-VALUES = (EMAIL, "john.doe", "corp-mail", SSN, CARD, "1111", OTHER, "zzyzx")
+VALUES = (EMAIL, "john.doe", "corp-mail", SSN, CARD, "1111 1111", OTHER, "zzyzx")
 CHAT = {"path": "/v1/chat/completions", "provider": "openai"}
 RESPONSES = {"path": "/v1/responses", "provider": "openai"}
 
