@@ -182,6 +182,12 @@ class Bypass(Section):
 class Logging(Section):
     level: Literal["trace", "debug", "info", "warn", "warning", "error"] = "info"
     log_requests: bool = False
+    format: Literal["text", "json"] = "text"
+
+    @property
+    def is_detailed(self) -> bool:
+        """Whether more is said than is of use to everybody."""
+        return self.level in ("trace", "debug")
 
 
 class Ui(Section):
@@ -236,8 +242,8 @@ class Config(Section):
         providers = {name: provider.definition() for name, provider in self.providers.items()}
         rules = [rule.definition() for rule in self.routing.rules]
         notes += [f"routing.rules: rule {rule.name!r}: {why}" for rule, why in warnings_of(rules, providers)]
-        if self.logging.log_requests:
-            notes.append("Accepted, but not in use yet: logging.log_requests.")
+        if self.logging.log_requests and not self.session_recording.enabled:
+            notes.append("logging.log_requests: no requests are logged, because session_recording.enabled is false.")
         return notes
 
     @field_validator("database_url")
