@@ -1,5 +1,6 @@
 """Every key of the configuration with its type, default and check."""
 
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -230,6 +231,11 @@ class Config(Section):
                 path = Path(path).expanduser().absolute()
             data["session_recording"] = {**recording, "sessions_dir": path}
         return data
+
+    @property
+    def identity(self) -> str:
+        """Names the server's recorder among those that share a database."""
+        return f"{socket.gethostname()}:{self.home}"
 
     def notes(self) -> list[str]:
         """What somebody should know who starts with this configuration, a line each."""

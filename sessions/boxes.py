@@ -139,7 +139,7 @@ def end_lines(asked: Asked, answered: Answered, is_detailed: bool = False) -> li
     if answered.is_stream and answered.provider != asked.provider:
         out.append(f"│ 🔀 Answered by: {name_of(answered.provider)}")
     if answered.usage.total:
-        out.append(f"│ 📊 Usage: {_usage(answered.usage)}")
+        out.append(f"│ 📊 Usage: {usage_text(answered.usage)}")
     if is_detailed:
         out += _headers(answered.headers)
         out += _times(answered)
@@ -156,7 +156,8 @@ def reason(word: str) -> str:
     return harmless("".join(part[:1].upper() + part[1:] for part in re.split(r"[_\-\s]+", word)))
 
 
-def _usage(usage: Usage) -> str:
+def usage_text(usage: Usage) -> str:
+    """Give tokens by class, without those classes that are seldom there and are not."""
     classes = [("input", usage.input), ("output", usage.output)]
     more = (
         ("thinking", usage.thinking),

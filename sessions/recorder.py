@@ -350,7 +350,8 @@ class Recorder:
                 if isinstance(error, DatabaseError | OSError) and not isinstance(error, DataError):
                     left += own
                     continue
-                logger.exception("exchange %s could not be digested: it is recorded without its text", request_id)
+                message = "exchange %s could not be digested: it is recorded without its text"
+                logger.exception(message, request_id, extra={"request_id": request_id})
                 for event in own:
                     event.live.strip()
                 with suppress(Exception):
@@ -388,13 +389,12 @@ def run(control: socket.socket, first: bool = True) -> int:
     gc.set_threshold(50_000, 20, 100)
     config = settings.LUNAROUTE
     recording = config.session_recording
-    identity = f"{socket.gethostname()}:{config.home}"
     redactor, redaction = None, None
     if recording.pii.enabled:
         policy = recording.pii.policy()
         redactor, redaction = Redactor(policy), Redaction(Redactor(policy))
     jsonl, worker = recording.jsonl, recording.worker
-    store = Store(identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
+    store = Store(config.identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
     log = LogFeed(config.logging.is_detailed, redactor) if config.logging.log_requests else None
     recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log)
     while True:
