@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.sessions.test_request_log import GUIDE, GUIDES_TEXT
 from tests.support.raw import RawClient
-from tests.support.server import ROOT, RunningServer, environment, eventually, free_port
+from tests.support.server import ROOT, RunningServer, environment, eventually, free_port, start_server
 from tests.support.vendors import sse
 
 TOOL = 'use the tool Read with {"file": "a"}'
@@ -46,7 +47,7 @@ def boxes_of(output: str) -> list[str]:
     return re.findall(r"^┌─*\n(.*?)^└─*$", output, re.MULTILINE | re.DOTALL)
 
 
-def logged(server: RunningServer, count: int) -> list[str]:
+def logged(server: "RunningServer | Log", count: int) -> list[str]:
     eventually(lambda: len(boxes_of(server.output())) >= count, f"{count} boxes")
     return boxes_of(server.output())
 
@@ -70,13 +71,30 @@ def events_of(*texts: str) -> list[bytes]:
     return [sse(value["type"], value) for value in values]
 
 
+@dataclass
+class Log:
+    """A server that logs requests, and where in its output a test began."""
+
+    server: RunningServer
+    begin: int
+
+    def output(self) -> str:
+        return self.server.output()[self.begin :]
+
+
+@pytest.fixture(scope="module")
+def logging_server(provider, tmp_path_factory):
+    server = start_server(tmp_path_factory.mktemp("log"), provider.url, LUNAROUTE_LOG_REQUESTS="true")
+    yield server
+    assert server.stop() == 0
+
+
 @pytest.fixture
-def logging(start):
-    """A server that logs requests."""
-    return start(LUNAROUTE_LOG_REQUESTS="true")
+def log(logging_server, upstream) -> Log:
+    return Log(logging_server, len(logging_server.output()))
 
 
-def test_the_guides_conversation_is_logged_to_the_letter(logging, upstream):
+def test_the_guides_conversation_is_logged_to_the_letter(log, upstream):
     async def guides(exchange) -> None:
         await exchange.read_body()
         await exchange.start_stream()
@@ -86,16 +104,17 @@ def test_the_guides_conversation_is_logged_to_the_letter(logging, upstream):
 
     upstream.script(guides)
     messages = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
-    ask(logging, messages=messages, stream=True)
-    logged(logging, 2)
-    assert GUIDE in logging.output()
+    ask(log.server, messages=messages, stream=True)
+    logged(log, 2)
+    assert GUIDE in log.output()
+    assert GUIDE.rstrip() in (ROOT / "docs" / "logging.md").read_text()
 
 
 @pytest.mark.parametrize(("path", "body", "name", "reason", "usage"), DIALECTS, ids=[d[0] for d in DIALECTS])
-def test_each_dialect_is_logged_as_stream_and_as_json(logging, path, body, name, reason, usage):
-    ask(logging, path, body, stream=True)
-    ask(logging, path, body)
-    asked, streamed, again, answered = logged(logging, 4)
+def test_each_dialect_is_logged_as_stream_and_as_json(log, path, body, name, reason, usage):
+    ask(log.server, path, body, stream=True)
+    ask(log.server, path, body)
+    asked, streamed, again, answered = logged(log, 4)
     assert asked.splitlines()[0] == f"│ REQUEST to {name} (streaming)"
     assert again.splitlines()[0] == f"│ REQUEST to {name}"
     assert streamed.splitlines()[0] == f"│ STREAMING from {name}"
@@ -106,7 +125,7 @@ def test_each_dialect_is_logged_as_stream_and_as_json(logging, path, body, name,
         assert box.splitlines()[-3:] == ["│ 🔧 Tool call: Read", f"│ 📊 Usage: {usage}", f"│ 🏁 {what} ended: {reason}"]
 
 
-def test_text_is_on_the_terminal_while_it_comes_and_parallel_streams_do_not_mix(logging, upstream):
+def test_text_is_on_the_terminal_while_it_comes_and_parallel_streams_do_not_mix(log, upstream):
     gates = {name: upstream.event() for name in ("one", "two")}
 
     async def gated(exchange) -> None:
@@ -125,22 +144,22 @@ def test_text_is_on_the_terminal_while_it_comes_and_parallel_streams_do_not_mix(
 
     def begin(name: str) -> threading.Thread:
         body = {"model": name, "messages": [{"role": "user", "content": name}], "stream": True}
-        thread = threading.Thread(target=ask, args=(logging, "/v1/messages", body))
+        thread = threading.Thread(target=ask, args=(log.server, "/v1/messages", body))
         thread.start()
         return thread
 
     threads = [begin("one")]
-    eventually(lambda: "│ 📝 one begins with this\n" in logging.output(), "the first text")
-    assert "ends" not in logging.output()
+    eventually(lambda: "│ 📝 one begins with this\n" in log.output(), "the first text")
+    assert "ends" not in log.output()
     threads.append(begin("two"))
     # The first says nothing for a while: the second is told, in a box of its own.
-    eventually(lambda: "│ 📝 two begins with this\n" in logging.output(), "the second text")
+    eventually(lambda: "│ 📝 two begins with this\n" in log.output(), "the second text")
     for gate in gates.values():
         gate.open()
     for thread in threads:
         thread.join(15)
-    eventually(lambda: logging.output().count("🏁") == 2, "both ends")
-    output = logging.output()
+    eventually(lambda: log.output().count("🏁") == 2, "both ends")
+    output = log.output()
     for name in ("one", "two"):
         assert output.count(f"│ 📝 {name} begins with this\n") == output.count(f"│ 📝 {name} ends with that\n") == 1
     assert not any("📝 one" in box and "📝 two" in box for box in boxes_of(output))
@@ -180,22 +199,15 @@ def test_debug_shows_headers_times_and_bodies(start):
     )
 
 
-def test_a_failure_is_logged(logging, upstream):
+def test_a_failure_is_logged(log, upstream):
     async def overloaded(exchange) -> None:
         await exchange.read_body()
         error = {"type": "overloaded_error", "message": "Overloaded \x1b[2J"}
         await exchange.json({"type": "error", "error": error}, 529)
 
     upstream.script(overloaded)
-    assert ask(logging, stream=True) == 529
-    assert logged(logging, 2)[1].splitlines()[2:] == ["│ Status: 529", "│ ❌ overloaded_error: Overloaded ␛[2J"]
-
-
-def test_nothing_is_logged_unless_asked_for(start):
-    server = start()
-    ask(server)
-    server.wait_recorded(1)
-    assert boxes_of(server.output()) == []
+    assert ask(log.server, stream=True) == 529
+    assert logged(log, 2)[1].splitlines()[2:] == ["│ Status: 529", "│ ❌ overloaded_error: Overloaded ␛[2J"]
 
 
 def test_without_recording_the_start_says_that_nothing_is_logged(start):
@@ -302,6 +314,7 @@ def test_the_end_prints_the_sessions_of_this_run(start):
         "Total of 2 sessions",
     ]
     assert "Turns:" not in output
+    assert boxes_of(output) == [], "no request is logged unless somebody asks for it"
 
 
 def test_at_debug_each_turn_has_its_tokens(start):
