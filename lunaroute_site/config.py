@@ -25,6 +25,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LUNAROUTE_SESSIONS_DIR": ("session_recording", "sessions_dir"),
     "LUNAROUTE_LOG_LEVEL": ("logging", "level"),
     "LUNAROUTE_LOG_REQUESTS": ("logging", "log_requests"),
+    "LUNAROUTE_LOG_FORMAT": ("logging", "format"),
     "LUNAROUTE_UI_ENABLED": ("ui", "enabled"),
     "LUNAROUTE_BYPASS_ENABLED": ("bypass", "enabled"),
     "LUNAROUTE_BYPASS_PROVIDER": ("bypass", "provider"),

@@ -1,5 +1,6 @@
 """Every key of the configuration with its type, default and check."""
 
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -182,6 +183,12 @@ class Bypass(Section):
 class Logging(Section):
     level: Literal["trace", "debug", "info", "warn", "warning", "error"] = "info"
     log_requests: bool = False
+    format: Literal["text", "json"] = "text"
+
+    @property
+    def is_detailed(self) -> bool:
+        """Whether more is said than is of use to everybody."""
+        return self.level in ("trace", "debug")
 
 
 class Ui(Section):
@@ -225,6 +232,11 @@ class Config(Section):
             data["session_recording"] = {**recording, "sessions_dir": path}
         return data
 
+    @property
+    def identity(self) -> str:
+        """Names the server's recorder among those that share a database."""
+        return f"{socket.gethostname()}:{self.home}"
+
     def notes(self) -> list[str]:
         """What somebody should know who starts with this configuration, a line each."""
         notes = []
@@ -236,8 +248,8 @@ class Config(Section):
         providers = {name: provider.definition() for name, provider in self.providers.items()}
         rules = [rule.definition() for rule in self.routing.rules]
         notes += [f"routing.rules: rule {rule.name!r}: {why}" for rule, why in warnings_of(rules, providers)]
-        if self.logging.log_requests:
-            notes.append("Accepted, but not in use yet: logging.log_requests.")
+        if self.logging.log_requests and not self.session_recording.enabled:
+            notes.append("logging.log_requests: no requests are logged, because session_recording.enabled is false.")
         return notes
 
     @field_validator("database_url")

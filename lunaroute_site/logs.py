@@ -1,8 +1,11 @@
-"""What is logged, in lines for people; without personal data where recording is without it."""
+"""What is logged, in lines for people or for programs; without personal data where recording is without it."""
 
 import logging
 import sys
 import threading
+from datetime import UTC, datetime
+
+import orjson
 
 from pii.policy import FAILED, Policy
 from pii.redactor import Redactor
@@ -24,6 +27,45 @@ class RedactingFormatter(logging.Formatter):
             except Exception as error:
                 text = f"{record.levelname} {record.name}: {FAILED} ({type(error).__name__})"
             return self._redactor.text(text)
+
+
+class JsonFormatter(logging.Formatter):
+    """Gives each entry as one line of JSON; with a `policy`, each of its texts is redacted.
+
+    ``time`` (UTC), ``level``, ``logger``, ``message``; ``request_id`` where it is about one exchange, ``exception`` with
+    its traceback.
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        super().__init__()
+        self._redactor = Redactor(policy) if policy else None
+        self._lock = threading.RLock()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give an entry as JSON. Of one that cannot be formatted, the text that it should have been made from is left."""
+        with self._lock:
+            entry = {
+                "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": self._text(_message(record)),
+            }
+            if request_id := getattr(record, "request_id", ""):
+                entry["request_id"] = self._text(str(request_id))
+            if record.exc_info and record.exc_info[0] is not None:
+                entry["exception"] = self._text(self.formatException(record.exc_info))
+            return orjson.dumps(entry).decode()
+
+    def _text(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode()  # a path may hold what is no text
+        return self._redactor.text(text) if self._redactor else text
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        return f"{record.msg if isinstance(record.msg, str) else type(record.msg).__name__} ({type(error).__name__})"
 
 
 def log_uncaught() -> None:

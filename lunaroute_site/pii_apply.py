@@ -1,7 +1,6 @@
 """The command `lunaroute-server pii apply`: what was recorded before redaction was on is redacted."""
 
 import os
-import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,8 +27,7 @@ def apply(dry_run: bool = False) -> int:
             problem = ready(migrate=True)
             if problem:
                 return fail(problem)
-            identity = f"{socket.gethostname()}:{settings.home}"
-            return _run(Redactor(pii.policy()), identity, dry_run)
+            return _run(Redactor(pii.policy()), settings.identity, dry_run)
     except pidfile.HomeLocked as error:
         return fail(f"LunaRoute runs (process {error}) and records: stop it first, with `lunaroute-server stop`")
     except KeyboardInterrupt:

@@ -1,7 +1,6 @@
 """The commands that read and change the record: stats, reprice, import."""
 
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -52,7 +51,7 @@ def stats(session_id: str | None = None) -> int:
         if not sessions:
             return fail(f"there is no session {session_id}")
     try:
-        for piece in summary(sessions):
+        for piece in summary(sessions, settings.LUNAROUTE.logging.is_detailed):
             sys.stdout.write(piece)
         sys.stdout.flush()
     except BrokenPipeError:  # `… | head` has seen enough
@@ -96,7 +95,7 @@ def import_files(*paths: str) -> int:
         return fail(f"{error}: there is no such file or directory")
     config = settings.LUNAROUTE
     types = {name: provider.provider_type for name, provider in config.providers.items()}
-    identity = f"{socket.gethostname()}:{config.home}"
+    identity = config.identity
     recording = config.session_recording
     redactor = Redactor(recording.pii.policy()) if recording.pii.enabled else None
     importer = Importer(

@@ -117,9 +117,12 @@ WHITENOISE_MAX_AGE = 3600
 
 _LEVEL = {"trace": "DEBUG", "warn": "WARNING"}.get(LUNAROUTE.logging.level, LUNAROUTE.logging.level.upper())
 _LINE = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
-if LUNAROUTE.session_recording.pii.enabled:
+_POLICY = LUNAROUTE.session_recording.pii.policy() if LUNAROUTE.session_recording.pii.enabled else None
+if LUNAROUTE.logging.format == "json":
+    _LINE = {"()": "lunaroute_site.logs.JsonFormatter", "policy": _POLICY}
+elif _POLICY:
     _LINE = {"()": "lunaroute_site.logs.RedactingFormatter", "fmt": _LINE["format"],
-             "policy": LUNAROUTE.session_recording.pii.policy()}  # fmt: skip
+             "policy": _POLICY}  # fmt: skip
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

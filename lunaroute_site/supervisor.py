@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
 
 from lunaroute_site import logs, pidfile
+from lunaroute_site.closing import say_statistics
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -69,8 +71,11 @@ def serve(no_worker: bool = False) -> int:
     )
     pidfile.announce(lock, settings.home, server)
     tree = Tree(settings, listeners, no_worker)
+    since = datetime.now(UTC)
     try:
-        return tree.run(server)
+        code = tree.run(server)
+        say_statistics(settings, settings.identity, since)
+        return code
     finally:
         pidfile.release(lock, settings.home)
 

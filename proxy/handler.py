@@ -7,6 +7,7 @@ they are. Pages, API and admin keep Django's handler.
 
 import logging
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
@@ -15,6 +16,9 @@ from django.urls import get_resolver
 from proxy.errors import error_body, error_headers
 from proxy.headers import Headers
 from routing.paths import dialect_of_path
+
+if TYPE_CHECKING:
+    from proxy.exchange import Exchange
 
 logger = logging.getLogger("lunaroute.proxy")
 
@@ -28,6 +32,7 @@ class ProxyRequest(HttpRequest):
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
         self.resolver_match = None
+        self.exchange: Exchange | None = None  # for the log
 
     @cached_property
     def META(self) -> dict[str, str]:  # noqa: N802 (Django's name)
@@ -83,7 +88,8 @@ class DataPlane:
             request.resolver_match = match
             response = await match.func(request, *match.args, **match.kwargs)
         except Exception:
-            logger.exception("the proxy failed on %s %s", request.method, request.path)
+            about = {"request_id": request.exchange.request_id} if request.exchange is not None else {}
+            logger.exception("the proxy failed on %s %s", request.method, request.path, extra=about)
             dialect = dialect_of_path(scope["raw_path"], False) or "anthropic"
             response = ErrorResponse(dialect, 500, "LunaRoute failed on this request; its log says why.")
         start = {

@@ -32,7 +32,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         return ErrorResponse(route.listener, route.status, route.message)
     length = first(headers, b"content-length")
     target = current.target(route.provider)
-    exchange = Exchange(request, route.listener, target)
+    exchange = request.exchange = Exchange(request, route.listener, target)
     try:
         if length is not None and int(length) > current.max_body:
             raise TooLarge

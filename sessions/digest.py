@@ -1,6 +1,7 @@
 """One exchange as it becomes known: frames in, facts out. No sockets, no database, no clock but the frames' own."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
@@ -9,6 +10,7 @@ import msgspec
 
 from proxy.capture import BEGIN, END, REQUEST_BODY, REQUEST_END, RESPONSE_BODY, RESPONSE_HEAD, Begin, End, ResponseHead
 from proxy.decoding import Decoder, Overflow, is_known
+from routing.heads import header
 from sessions.dialects import dialect_of, kind_of, response_parser
 from sessions.dialects.facts import ResponseFacts
 from sessions.dialects.websocket import SocketEnd, SocketMessage, SocketRequest, WebSocketSplitter
@@ -85,9 +87,27 @@ class Live:
         """Put `data` in place of the answer's bytes, and `facts` in place of what they say (None: nothing is known)."""
         self._answer, self._facts = [data], facts or ResponseFacts()
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer comes as events."""
+        return "text/event-stream" in header(self.response_headers, "content-type").lower()
+
     def told(self, cursor: Cursor) -> list[Piece]:
         """Give the answer's text that has come since `cursor` was last asked."""
         return cursor.take(self._parser) if self._parser is not None else []
+
+    def told_by(self, cursor: Cursor, size: int) -> Iterator[Piece]:
+        """Give the same in pieces of about `size` characters."""
+        while self._parser is not None and not cursor.has_all(self._parser):
+            yield from cursor.take(self._parser, size)
+
+    def held_by(self, cursor: Cursor) -> list[Piece]:
+        """Give what `cursor` holds back: the answer has ended."""
+        return cursor.held(self._parser) if self._parser is not None else []
+
+    def has_more_for(self, cursor: Cursor) -> bool:
+        """Whether text has come that `cursor` has not taken."""
+        return self._parser is not None and not cursor.has_all(self._parser)
 
     def feed(self, kind: int, when: int, payload: bytes) -> list[Event]:
         """Take a frame (proxy/capture.py); `when` is its clock reading in microseconds."""

@@ -57,6 +57,23 @@ class Cursor:
                 break
         return pieces
 
+    def has_all(self, answer: Answer) -> bool:
+        """Whether all that has come was taken; with a redactor, some of it may still be held back."""
+        return len(self._told) == len(answer.streams) and all(
+            told.parts == len(stream.parts) for told, stream in zip(self._told, answer.streams, strict=True)
+        )
+
+    def held(self, answer: Answer) -> list[Piece]:
+        """Give what is held back of what was taken: nothing follows."""
+        pieces: list[Piece] = []
+        for index, (told, stream) in enumerate(zip(self._told, answer.streams, strict=False)):
+            if told.text is not None and not told.is_complete:
+                told.is_complete = True
+                if text := told.text.flush():
+                    pieces.append(Piece(index, stream.kind, self._name(stream.name), told.characters, text))
+                    told.characters += len(text)
+        return pieces
+
     def _released(self, told: _Told, text: str, is_complete: bool) -> str:
         if told.is_complete:
             return ""

@@ -24,6 +24,7 @@ from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
 from sessions import news, search
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
+from sessions.log_feed import LogFeed
 from sessions.partial import Cursor
 from sessions.redaction import Redaction
 from sessions.store import Batch, Store
@@ -142,6 +143,7 @@ class Recorder:
         batch_size: int,
         batch_seconds: float,
         redactor: Redactor | None = None,
+        log: LogFeed | None = None,
     ) -> None:
         self._store, self._control = store, control
         self._redactor = redactor  # of text under way; the store has one of its own, that counts
@@ -152,6 +154,7 @@ class Recorder:
         self._acks: list[tuple[Line, int]] = []
         self._running: dict[str, Running] = {}  # by request id
         self._told_at = 0.0
+        self._log = log
         self._due: float | None = None
         self._flushed_at = 0.0
         self._tidy_at: float | None = None
@@ -179,6 +182,8 @@ class Recorder:
                 if mask & selectors.EVENT_READ:
                     self._from_line(key.data)
             self._tell_text()
+            if self._log is not None:
+                self._log.look(time.monotonic())
             if self._due is not None and (time.monotonic() >= self._due or len(self._events) >= self._batch_size):
                 self._flush()
             elif self._tidy_at is not None and time.monotonic() >= self._tidy_at:
@@ -196,7 +201,8 @@ class Recorder:
 
     def _timeout(self) -> float | None:
         """Seconds until there is something to do, whatever comes."""
-        due = [at for at in (self._due, self._tidy_at) if at is not None]
+        log_due = self._log.due if self._log is not None else None
+        due = [at for at in (self._due, self._tidy_at, log_due) if at is not None]
         if self._running and any(line.watched for line in self._lines):
             due.append(self._told_at + TELL_EVERY)
         return max(min(due) - time.monotonic(), 0) if due else None
@@ -290,6 +296,8 @@ class Recorder:
             line.tell(parts, must=True)
         self._follow(noted)
         self._tell_changes(batches)
+        if self._log is not None:
+            self._log.stored(noted, batches, time.monotonic())
         return True
 
     def _follow(self, events: list[Event]) -> None:
@@ -342,7 +350,8 @@ class Recorder:
                 if isinstance(error, DatabaseError | OSError) and not isinstance(error, DataError):
                     left += own
                     continue
-                logger.exception("exchange %s could not be digested: it is recorded without its text", request_id)
+                message = "exchange %s could not be digested: it is recorded without its text"
+                logger.exception(message, request_id, extra={"request_id": request_id})
                 for event in own:
                     event.live.strip()
                 with suppress(Exception):
@@ -380,18 +389,21 @@ def run(control: socket.socket, first: bool = True) -> int:
     gc.set_threshold(50_000, 20, 100)
     config = settings.LUNAROUTE
     recording = config.session_recording
-    identity = f"{socket.gethostname()}:{config.home}"
     redactor, redaction = None, None
     if recording.pii.enabled:
         policy = recording.pii.policy()
         redactor, redaction = Redactor(policy), Redaction(Redactor(policy))
     jsonl, worker = recording.jsonl, recording.worker
-    store = Store(identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
-    recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor)
+    store = Store(config.identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
+    log = LogFeed(config.logging.is_detailed, redactor) if config.logging.log_requests else None
+    recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log)
     while True:
         try:
             store.recover(interrupt=first)
             break
         except (DatabaseError, OSError) as error:
             recorder.pause(error)
-    return recorder.run()
+    code = recorder.run()
+    if log is not None:
+        log.close()
+    return code

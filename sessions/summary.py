@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
 from sessions import queries
+from sessions.boxes import harmless, usage_text
+from sessions.dialects.facts import Usage
 from sessions.models import Exchange, Session
 
 TITLE = "📊 Session Statistics Summary\n" + "═" * 63
@@ -74,7 +77,9 @@ def _figures_of(sessions: Sequence[Session]) -> list[Figures]:
 
 
 def _tool(tool: dict) -> ToolUse:
-    return ToolUse(tool["name"], tool["calls"], tool["avg_ms"], 0 if tool["avg_ms"] is None else tool["calls"])
+    return ToolUse(
+        harmless(tool["name"]), tool["calls"], tool["avg_ms"], 0 if tool["avg_ms"] is None else tool["calls"]
+    )
 
 
 def total(figures: Iterable[Figures]) -> Figures:
@@ -100,8 +105,19 @@ def _plus(one: ToolUse | None, other: ToolUse) -> ToolUse:
     return ToolUse(one.name, one.calls + other.calls, average, one.timed + other.timed)
 
 
-def table(head: str, figures: Figures) -> str:
-    """Give the block of a session (or of several): `head`, tokens, tools, performance, cost."""
+def turns_of(session: Session) -> list[str]:
+    """Give a line for each request of a session that asked a model: its tokens and its model."""
+    names = list(Usage.__dataclass_fields__)
+    found = Exchange.objects.filter(session=session, kind="model").order_by("started_at", "pk")
+    columns = found.values_list("model_used", "model_requested", *(f"{name}_tokens" for name in names))
+    return [
+        f"    {number}: {usage_text(Usage(*tokens))} ({harmless(used or requested)})"
+        for number, (used, requested, *tokens) in enumerate(columns.iterator(), 1)
+    ]
+
+
+def table(head: str, figures: Figures, turns: Sequence[str] = ()) -> str:
+    """Give the block of a session (or of several): `head`, tokens, of each turn too, tools, performance, cost."""
     rows = [("Requests", figures.requests), ("Input tokens", figures.input), ("Output tokens", figures.output)]
     rows.append(("Thinking tokens", figures.thinking))
     more = (
@@ -112,6 +128,8 @@ def table(head: str, figures: Figures) -> str:
     rows += [(name, value) for name, value in more if value]
     rows.append(("Total tokens", figures.total))
     out = [head, *(f"  {name + ':':<16} {value:,}" for name, value in rows), ""]
+    if turns:
+        out += ["  Turns:", *turns, ""]
     if figures.tools:
         width = max(len(tool.name) for tool in figures.tools) + 1
         out += ["  Tool usage:", *(f"    {tool.name + ':':<{width}} {_calls(tool)}" for tool in figures.tools), ""]
@@ -151,12 +169,12 @@ def _cost(usd: float | None) -> str:
     return f"${usd:,.4f} USD" if 0 < usd < 0.01 else f"${usd:,.2f} USD"
 
 
-def summary(sessions: Sequence[Session]) -> Iterator[str]:
-    """Give the whole table: its title, each session's block, and for more than one their total."""
+def summary(sessions: Sequence[Session], has_turns: bool = False) -> Iterator[str]:
+    """Give the whole table: its title, each session's block (with its turns), and for more than one their total."""
     yield f"{TITLE}\n\n"
     figures = figures_of(sessions)
     for session, own in zip(sessions, figures, strict=True):
-        yield table(f"Session: {session.session_id}", own) + "\n"
+        yield table(f"Session: {harmless(session.session_id)}", own, turns_of(session) if has_turns else ()) + "\n"
     if len(sessions) > 1:
         yield table(f"Total of {len(sessions):,} sessions", total(figures)) + "\n"
 
@@ -164,3 +182,10 @@ def summary(sessions: Sequence[Session]) -> Iterator[str]:
 def last_sessions(count: int) -> list[Session]:
     """The `count` sessions that began last and asked a model, the latest at the end."""
     return list(Session.objects.filter(requests__gt=0).order_by("-started_at", "-pk")[:count])[::-1]
+
+
+def sessions_since(since: datetime, recorder: str, count: int) -> list[Session]:
+    """The `count` latest sessions in which a model was asked `since` then, as far as `recorder` recorded it."""
+    asked = Exchange.objects.filter(started_at__gte=since, kind="model", recorder=recorder)
+    found = Session.objects.filter(pk__in=asked.values("session"))
+    return list(found.order_by("-started_at", "-pk")[:count])[::-1]

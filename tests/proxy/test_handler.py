@@ -59,6 +59,19 @@ def test_an_exception_in_a_view_is_answered_at_once(caplog):
     assert "a bug" in caplog.text
 
 
+def test_the_log_of_an_exception_names_the_exchange_where_there_is_one(caplog):
+    async def view(request):
+        request.exchange = types.SimpleNamespace(request_id="r1")
+        raise RuntimeError("a bug")
+
+    async def early(request):
+        raise RuntimeError("a bug")
+
+    run(view)
+    run(early)
+    assert [getattr(record, "request_id", None) for record in caplog.records] == ["r1", None]
+
+
 def test_a_body_that_breaks_off_is_not_ended(caplog):
     chunks = Chunks(b"half")
 

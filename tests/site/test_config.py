@@ -52,7 +52,7 @@ def test_the_environment_wins_over_the_file(tmp_path):
 def test_every_variable_of_the_environment_reaches_its_key(tmp_path):
     values = {
         "host": "127.0.0.9", "port": "9", "api_dialect": "openai", "enabled": "false", "sessions_dir": "/x", "level": "debug",
-        "log_requests": "true", "provider": "openai", "redis_url": "redis://h", "database_url": "postgres://u@h/d",
+        "log_requests": "true", "format": "json", "provider": "openai", "redis_url": "redis://h", "database_url": "postgres://u@h/d",
         "base_url": "http://h/v1", "api_key": "k", "timeout_secs": "1", "connect_timeout_secs": "2", "pool_max_idle_per_host": "3",
         "pool_idle_timeout_secs": "4", "tcp_keepalive_secs": "5", "max_retries": "6",
     }  # fmt: skip

@@ -1,11 +1,16 @@
 """What is logged holds no value, however it gets there."""
 
+import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
-from lunaroute_site.logs import RedactingFormatter
+import pytest
+
+from lunaroute_site.logs import JsonFormatter, RedactingFormatter
 from pii.policy import Policy
+from tests.support.server import ROOT, environment
 
 EMAIL = "john.doe@corp-mail.org"
 
@@ -63,3 +68,52 @@ raise ValueError("uncaught " + value)
     for words in ("unraisable", "in a thread", "warned of", "uncaught"):
         assert f"{words} [EMAIL]" in done.stderr, done.stderr
     assert EMAIL not in done.stderr
+
+
+def in_json(message: str, *arguments: object, policy: Policy | None = None, **about: object) -> dict:
+    record = logging.LogRecord("lunaroute.proxy", logging.WARNING, __file__, 1, message, arguments, None)
+    record.__dict__.update(about)
+    line = JsonFormatter(policy).format(record)
+    assert "\n" not in line
+    return json.loads(line)
+
+
+def test_an_entry_in_json_names_its_request():
+    entry = in_json("slow: %s\nby much", "x", created=1_760_000_000.5, request_id="r1")
+    assert entry == {
+        "time": "2025-10-09T08:53:20.500+00:00", "level": "warning", "logger": "lunaroute.proxy",
+        "message": "slow: x\nby much", "request_id": "r1",
+    }  # fmt: skip
+    assert "request_id" not in in_json("of none")
+
+
+def test_an_entry_in_json_is_redacted_with_its_exception():
+    try:
+        raise KeyError(f"no {EMAIL}")
+    except KeyError as error:
+        about = (type(error), error, error.__traceback__)
+    entry = in_json("failed on %s", EMAIL, policy=Policy(), exc_info=about)
+    assert entry["message"] == "failed on [EMAIL]"
+    assert "KeyError: 'no [EMAIL]'" in entry["exception"]
+    assert "john.doe" not in str(entry)
+
+
+@pytest.mark.parametrize("policy", [None, Policy()])
+def test_an_entry_that_cannot_be_formatted_is_json_all_the_same(policy):
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError(EMAIL)
+
+    assert in_json("%d of them", EMAIL, policy=policy)["message"] == "%d of them (TypeError)"
+    assert in_json(Broken(), policy=policy)["message"] == "Broken (RuntimeError)"
+    assert in_json("a path \udcff", policy=policy)["message"] == "a path ?"
+
+
+def test_the_configuration_chooses_the_format(tmp_path: Path):
+    code = "import django, logging; django.setup(); logging.getLogger('lunaroute.x').warning('of %s', 'it')"
+    for value, expected in (("json", '"message":"of it"'), ("text", "WARNING lunaroute.x: of it")):
+        environ = environment(tmp_path, LUNAROUTE_LOG_FORMAT=value, DJANGO_SETTINGS_MODULE="lunaroute_site.settings")
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+        )
+        assert expected in done.stderr
