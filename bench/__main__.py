@@ -149,13 +149,14 @@ def main() -> None:
     try:
         with (
             nginx(streams_port) as (upstream, proxy),
-            lunaroute(upstream, streams_port, LUNAROUTE_ENABLE_SESSION_RECORDING="false") as off,
+            lunaroute(upstream, streams_port, "session_recording: {enabled: false, counting: false}") as off,
+            lunaroute(upstream, streams_port, "session_recording: {enabled: false}") as counting,
             lunaroute(upstream, streams_port) as on,
             lunaroute(upstream, streams_port, "session_recording: {pii: {enabled: true}}") as redacting,
         ):
             ports = {
-                "upstream": upstream, "nginx": proxy, "lunaroute": off.port, "lunaroute, recording": on.port,
-                "lunaroute, redacting": redacting.port,
+                "upstream": upstream, "nginx": proxy, "lunaroute": off.port, "lunaroute, counting": counting.port,
+                "lunaroute, recording": on.port, "lunaroute, redacting": redacting.port,
             }  # fmt: skip
             table("start to a served /healthz", "s")
             line("with recording", f"{on.started_in:.2f}")
@@ -168,8 +169,8 @@ def main() -> None:
                 lambda: bench_streams({**ports, "upstream": streams_port}, rounds),
             ):
                 measure()
-                settle(on)
-                settle(redacting)
+                for server in (counting, on, redacting):
+                    settle(server)
             bench_large_bodies(on.port, on, count, rounds)
             bench_throughput(ports, seconds, rounds)
     finally:

@@ -17,7 +17,7 @@ from routing.translation.context import CHAT, MESSAGES, RESPONSES, Context
 from routing.translation.requests import translate_request
 from tests.support.server import free_port
 
-OFF = "session_recording: {enabled: false}\n"
+OFF = "session_recording: {enabled: false, counting: false}\n"
 RULE = '    - {{name: "rule-{n}", model_pattern: "^other-{n}-", primary: anthropic}}\n'
 REWRITING = """
 providers:

@@ -14,7 +14,7 @@ LIMIT = 0.8
 
 def say_statistics(settings, recorder: str, since: datetime) -> None:
     """Print the statistics of the last sessions that `recorder` has recorded `since` then; nothing where there are none."""
-    if not settings.session_recording.enabled or not settings.session_stats_max_sessions:
+    if not settings.session_stats_max_sessions:
         return
     thread = threading.Thread(target=_say, args=(settings, recorder, since), daemon=True)
     thread.start()

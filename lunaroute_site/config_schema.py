@@ -166,6 +166,7 @@ class Cleanup(Section):
 
 class SessionRecording(Section):
     enabled: bool = True
+    counting: bool = True
     sessions_dir: Path
     jsonl: JsonlWriter = JsonlWriter()
     sqlite: SqliteWriter = SqliteWriter()
@@ -173,6 +174,11 @@ class SessionRecording(Section):
     capture_user_agent: bool = True
     pii: Pii = Pii()
     cleanup: Cleanup = Cleanup()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what passes is read at all: to be recorded, or to be counted and forgotten."""
+        return self.enabled or self.counting
 
 
 class Bypass(Section):
@@ -248,8 +254,8 @@ class Config(Section):
         providers = {name: provider.definition() for name, provider in self.providers.items()}
         rules = [rule.definition() for rule in self.routing.rules]
         notes += [f"routing.rules: rule {rule.name!r}: {why}" for rule, why in warnings_of(rules, providers)]
-        if self.logging.log_requests and not self.session_recording.enabled:
-            notes.append("logging.log_requests: no requests are logged, because session_recording.enabled is false.")
+        if self.logging.log_requests and not self.session_recording.is_read:
+            notes.append("logging.log_requests: no requests are logged, because session_recording.counting is false.")
         return notes
 
     @field_validator("database_url")

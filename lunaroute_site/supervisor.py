@@ -74,7 +74,8 @@ def serve(no_worker: bool = False) -> int:
     since = datetime.now(UTC)
     try:
         code = tree.run(server)
-        say_statistics(settings, settings.identity, since)
+        if recording:
+            say_statistics(settings, settings.identity, since)
         return code
     finally:
         pidfile.release(lock, settings.home)
@@ -173,12 +174,12 @@ class Tree:
 
     def __init__(self, settings, listeners: list[socket.socket], no_worker: bool) -> None:
         self.settings, self.listeners = settings, listeners
-        self.recording = settings.session_recording.enabled
+        self.has_recorder = settings.session_recording.is_read
         self.web = Child("web", self._run_web)
         self.recorder = Child("recorder", self._run_recorder)
         self.worker = Child("worker", self._run_worker, essential=False)
         # The recorder first: it is ready when the web process begins to answer.
-        self.children = [self.recorder] if self.recording else []
+        self.children = [self.recorder] if self.has_recorder else []
         self.children.append(self.web)
         if not no_worker:
             self.children.append(self.worker)
@@ -258,7 +259,7 @@ class Tree:
 
     def _connect(self) -> None:
         """Give web and recorder the two ends of a new line."""
-        if not self.recording:
+        if not self.has_recorder:
             return
         one, other = socket.socketpair()
         for child, end in ((self.recorder, one), (self.web, other)):
@@ -329,12 +330,15 @@ class Tree:
     def _run_web(self, control: socket.socket) -> None:
         from lunaroute_site.web import run
 
-        run(self.settings, self.listeners, control, self.recording)
+        run(self.settings, self.listeners, control, self.has_recorder)
 
     def _run_recorder(self, control: socket.socket) -> None:
         from sessions.recorder import run
 
         code = run(control, first=not self.recorder.deaths)
+        if not self.settings.session_recording.enabled:
+            # Nobody else can: they are in this process's memory.
+            say_statistics(self.settings, self.settings.identity, datetime.fromtimestamp(0, UTC))
         if code:
             raise RuntimeError(f"the recorder ended with {code}")
 

@@ -5,7 +5,7 @@ import socket
 import sys
 
 
-def run(settings, listeners: list[socket.socket], control: socket.socket, recording: bool) -> None:
+def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool) -> None:
     """Serve on `listeners` until told to stop. `settings` is the configuration."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
@@ -17,9 +17,10 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, record
     from sessions import metrics
     from sessions.live_hub import hub
 
-    link = RecorderLink(reactor._asyncioEventloop, hub.news) if recording else None
+    link = RecorderLink(reactor._asyncioEventloop, hub.news) if has_recorder else None
     if link is not None:
         hub.connect(link.watch)
+        hub.has_record = settings.session_recording.enabled
         hub.listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())

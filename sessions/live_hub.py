@@ -46,6 +46,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[Change], None]] = []  # hear every change that this process's recorder tells
+        self.has_record = True  # False: what changes is in memory only, and no page can show it
         self._name = uuid4().hex[:12]
         self._tell_recorder: Callable[[bytes], None] = lambda payload: None
         self._followers: dict[str, set[Follower]] = {}  # by session id; "": of all
@@ -108,7 +109,7 @@ class Hub:
             change = _decode_change(payload)
             for listener in self.listeners:
                 listener(change)
-            if len(self._changed) < MAX_CHANGED:
+            if self.has_record and len(self._changed) < MAX_CHANGED:
                 self._changed[change.session_id] = None
         elif kind == PARTIAL and self._text_size < MAX_TEXT:
             self._texts.append(payload)

@@ -63,6 +63,13 @@ class OwnPrice:
 
 _own: tuple[OwnPrice, ...] = ()
 _read_at = float("-inf")
+_database = "default"
+
+
+def read_from(database: str) -> None:
+    """Read own prices from the database of that name."""
+    global _database
+    _database = database
 
 
 def refresh(at_once: bool = False) -> None:
@@ -73,7 +80,7 @@ def refresh(at_once: bool = False) -> None:
         return
     _read_at = now
     try:
-        rows = list(ModelPrice.objects.all())
+        rows = list(ModelPrice.objects.using(_database))
     except DatabaseError as error:
         logger.warning("own prices cannot be read: %s", " ".join(str(error).split()))
         return

@@ -15,6 +15,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -22,7 +23,7 @@ from django.db import DatabaseError, DataError, OperationalError, connections
 
 from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
-from sessions import news, search
+from sessions import memory, news, search
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
 from sessions.log_feed import LogFeed
 from sessions.partial import Cursor
@@ -378,6 +379,16 @@ class Recorder:
             self._paused_since = None
 
 
+def _store(config: Any, redaction: Redaction | None) -> Store:
+    recording = config.session_recording
+    writes_jsonl = recording.enabled and recording.jsonl.enabled
+    arguments = (config.identity, recording.sessions_dir, writes_jsonl, recording.capture_user_agent, redaction)
+    if recording.enabled:
+        return Store(*arguments)
+    memory.use()
+    return memory.MemoryStore(*arguments, max_sessions=config.session_stats_max_sessions)
+
+
 def run(control: socket.socket, first: bool = True) -> int:
     """Record what comes over `control`'s lines. `first`: no proxy of this home holds anything from before."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -393,8 +404,7 @@ def run(control: socket.socket, first: bool = True) -> int:
     if recording.pii.enabled:
         policy = recording.pii.policy()
         redactor, redaction = Redactor(policy), Redaction(Redactor(policy))
-    jsonl, worker = recording.jsonl, recording.worker
-    store = Store(config.identity, recording.sessions_dir, jsonl.enabled, recording.capture_user_agent, redaction)
+    store, worker = _store(config, redaction), recording.worker
     log = LogFeed(config.logging.is_detailed, redactor) if config.logging.log_requests else None
     recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log)
     while True:

@@ -305,10 +305,24 @@ def test_a_session_id_that_is_a_path_is_not_one(server, upstream):
 def test_with_recording_off_nothing_is_written(start, upstream):
     server = start(LUNAROUTE_ENABLE_SESSION_RECORDING="false")
     with RawClient(server.port) as client:
-        assert client.request(body=b'{"model":"m"}').status == 200
-    assert len(psutil.Process(server.process.pid).children()) == 1  # no recorder
+        assert client.request(body=b'{"model":"m","messages":[{"role":"user","content":"zebrafinch"}]}').status == 200
+    eventually(
+        lambda: b'lunaroute_requests_total{listener="anthropic",model="m"' in server.get("/metrics")[2], "a count"
+    )
     assert server.stop() == 0
     assert not (server.home / "sessions").exists()
+    assert server.rows("select count(*) from exchanges") == [(0,)]
+    assert not [path for path in server.home.rglob("*") if path.is_file() and b"zebrafinch" in path.read_bytes()]
+
+
+def test_where_nothing_is_read_there_is_no_recorder(start, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("session_recording: {enabled: false, counting: false}\n")
+    server = start("--config", str(config))
+    with RawClient(server.port) as client:
+        assert client.request(body=b'{"model":"m"}').status == 200
+    assert len(psutil.Process(server.process.pid).children()) == 1
+    assert server.stop() == 0
     assert server.rows("select count(*) from exchanges") == [(0,)]
 
 

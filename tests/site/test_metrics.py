@@ -308,11 +308,11 @@ def test_a_scraper_that_reads_openmetrics_gets_it_with_exemplars(driven):
     assert {exemplar.labels["request_id"] for exemplar in exemplars} <= known
 
 
-def test_without_a_record_requests_still_count(upstreams, tmp_path):
+def test_what_nobody_reads_still_counts_as_requests(upstreams, tmp_path):
     first, _ = upstreams
     first.script(None)
     path = tmp_path / "c.yaml"
-    path.write_text("session_recording: {enabled: false}\n")
+    path.write_text("session_recording: {enabled: false, counting: false}\n")
     server = start_server(tmp_path, first.url, "--config", str(path))
     try:
         assert post(server, "hi") == 200

@@ -71,6 +71,15 @@ def events_of(*texts: str) -> list[bytes]:
     return [sse(value["type"], value) for value in values]
 
 
+async def guides(exchange) -> None:
+    """Answer as the guide's sample does."""
+    await exchange.read_body()
+    await exchange.start_stream()
+    for event in events_of(*GUIDES_TEXT):
+        await exchange.chunk(event)
+    await exchange.end_stream()
+
+
 @dataclass
 class Log:
     """A server that logs requests, and where in its output a test began."""
@@ -95,13 +104,6 @@ def log(logging_server, upstream) -> Log:
 
 
 def test_the_guides_conversation_is_logged_to_the_letter(log, upstream):
-    async def guides(exchange) -> None:
-        await exchange.read_body()
-        await exchange.start_stream()
-        for event in events_of(*GUIDES_TEXT):
-            await exchange.chunk(event)
-        await exchange.end_stream()
-
     upstream.script(guides)
     messages = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
     ask(log.server, messages=messages, stream=True)
@@ -210,9 +212,22 @@ def test_a_failure_is_logged(log, upstream):
     assert logged(log, 2)[1].splitlines()[2:] == ["│ Status: 529", "│ ❌ overloaded_error: Overloaded ␛[2J"]
 
 
-def test_without_recording_the_start_says_that_nothing_is_logged(start):
+def test_what_is_not_recorded_is_logged_and_counted_all_the_same(start, upstream):
+    upstream.script(guides)
     server = start(LUNAROUTE_LOG_REQUESTS="true", LUNAROUTE_ENABLE_SESSION_RECORDING="false")
-    assert "no requests are logged, because session_recording.enabled is false" in server.output()
+    assert ask(server, stream=True) == 200
+    eventually(lambda: "Stream ended" in server.output(), "the box's end")
+    assert server.stop() == 0
+    assert "📊 Usage: input=150, output=420, total=570" in server.output()
+    assert "📊 Session Statistics Summary" in server.output()
+    assert "  Input tokens:    150\n" in server.output()
+
+
+def test_where_nothing_is_read_the_start_says_that_nothing_is_logged(start, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("session_recording: {enabled: false, counting: false}\n")
+    server = start("--config", str(path), LUNAROUTE_LOG_REQUESTS="true")
+    assert "no requests are logged, because session_recording.counting is false" in server.output()
     assert ask(server) == 200
     assert server.stop() == 0
     assert "Session Statistics" not in server.output()
