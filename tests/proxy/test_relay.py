@@ -33,6 +33,9 @@ class Exchange(SimpleNamespace):
         super().__init__(capture=None, pump=None, chunks=0, first_out=0.0, chunk_in=0.0, response_bytes=0)
         self.target, self.ends = SimpleNamespace(name="other"), []
 
+    def chunk(self, size: int) -> None:
+        self.chunks += 1
+
     def abandon(self, error: str, message: str) -> None:
         self.ends.append((error, message))
 
