@@ -12,12 +12,14 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.http.request import split_domain_port, validate_host
+from django.http import parse_cookie
+from django.http.request import HttpHeaders, split_domain_port, validate_host
 from django.urls import re_path
 
 http = get_asgi_application()
 
-from sessions.live import routes  # noqa: E402 (needs Django's apps)
+from lunaroute_site.access import knows_token  # noqa: E402 (needs Django's apps)
+from sessions.live import routes  # noqa: E402
 
 
 def same_origin(application: Callable) -> Callable:
@@ -32,10 +34,17 @@ def same_origin(application: Callable) -> Callable:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         is_ours = validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
         is_same = origin is None or origin in (f"http://{host}", f"https://{host}")
-        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled
+        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled and _knows_token(scope["headers"])
         await (application if allowed else deny)(scope, receive, send)
 
     return check
+
+
+def _knows_token(headers: list[tuple[bytes, bytes]]) -> bool:
+    texts = HttpHeaders(
+        {f"HTTP_{n.decode('latin-1').upper().replace('-', '_')}": v.decode("latin-1") for n, v in headers}
+    )
+    return knows_token(texts, parse_cookie(texts.get("Cookie", "")))
 
 
 websocket = same_origin(URLRouter([*routes, re_path(r"", WebsocketDenier.as_asgi())]))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status", "stats", "reprice", "import", "pii")
+COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "pii")
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "import": record_commands.import_files,
             }
             return run[command](*options.arguments)
-        return {"env": env, "stop": stop, "status": status}[command]()
+        return {"env": env, "stop": stop, "status": status, "login": login}[command]()
     except ConfigError as error:
         print(f"lunaroute-server: {error}", file=sys.stderr)
         return 2
@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
     parser.add_argument(
-        "command", nargs="?", help="serve (default), env, stop, status, stats, reprice, import, pii, or one of Django's"
+        "command",
+        nargs="?",
+        help="serve (default), env, stop, status, login, stats, reprice, import, pii, or one of Django's",
     )
     parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser
@@ -218,6 +220,32 @@ def status() -> int:
     print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
     print(f"Recording: {server.recording}")
     print(f"Home: {home}")
+    return 0
+
+
+def login() -> int:
+    """Print a link that opens the admin of the running server: once, within a minute, on this machine."""
+    from lunaroute_site import config
+    from lunaroute_site.pidfile import running_server
+
+    home = config.current().home
+    server = running_server(home)
+    if server is None:
+        print(
+            f"lunaroute-server: LunaRoute is not running (home {home}); `lunaroute-server` starts it", file=sys.stderr
+        )
+        return 1
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
+    import django
+
+    django.setup()
+    from lunaroute_site.owner import make_link
+
+    try:
+        print(make_link(home, server.url))
+    except OSError as error:
+        print(f"lunaroute-server: {home}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
     return 0
 
 

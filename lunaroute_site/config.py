@@ -30,6 +30,8 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LUNAROUTE_BYPASS_ENABLED": ("bypass", "enabled"),
     "LUNAROUTE_BYPASS_PROVIDER": ("bypass", "provider"),
     "LUNAROUTE_REDIS_URL": ("redis_url",),
+    "LUNAROUTE_AUTH_TOKEN": ("auth_token",),
+    "LUNAROUTE_ALLOWED_HOSTS": ("allowed_hosts",),
     "DATABASE_URL": ("database_url",),
 }
 # The same for one provider; they count only where a provider of that name is configured.
@@ -44,7 +46,7 @@ PROVIDER_ENVIRONMENT = {
     "LUNAROUTE_{}_MAX_RETRIES": ("http_client", "max_retries"),
 }
 # Named apart because they are no keys of the file.
-OTHER_VARIABLES = {"LUNAROUTE_HOME", "LUNAROUTE_CONFIG", "LUNAROUTE_AUTH_TOKEN"}
+OTHER_VARIABLES = {"LUNAROUTE_HOME", "LUNAROUTE_CONFIG"}
 
 
 class ConfigError(Exception):

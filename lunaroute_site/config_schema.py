@@ -1,5 +1,6 @@
 """Every key of the configuration with its type, default and check."""
 
+import ipaddress
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,9 @@ TEMPLATED = ("request_headers", "request_body", "switch_notification_message")
 
 # Fields of the configuration that are no keys of the file.
 INTERNAL = ("home", "file", "names_providers")
+
+# Characters of a token that nobody guesses.
+MIN_TOKEN = 16
 
 # Types of values and the keys that switch their detectors.
 PII_TYPES = {
@@ -219,6 +223,8 @@ class Config(Section):
     logging: Logging = Logging()
     ui: Ui = Ui()
     routing: Routing = Routing()
+    allowed_hosts: list[Annotated[str, Field(min_length=1)]] = []
+    auth_token: SecretStr | None = None
     redis_url: str | None = None
     database_url: SecretStr | None = None
 
@@ -239,6 +245,15 @@ class Config(Section):
         return data
 
     @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            addresses = {found[4][0] for found in socket.getaddrinfo(self.host or None, 0, flags=socket.AI_PASSIVE)}
+            return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
+        except (OSError, ValueError):
+            return False
+
+    @property
     def identity(self) -> str:
         """Names the server's recorder among those that share a database."""
         return f"{socket.gethostname()}:{self.home}"
@@ -257,6 +272,21 @@ class Config(Section):
         if self.logging.log_requests and not self.session_recording.is_read:
             notes.append("logging.log_requests: no requests are logged, because session_recording.counting is false.")
         return notes
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """The environment has them in one line."""
+        return [host.strip() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+    @field_validator("auth_token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not (len(value.get_secret_value()) >= MIN_TOKEN and value.get_secret_value().isascii()):
+            raise ValueError(
+                f"expected {MIN_TOKEN} ASCII characters or more; `openssl rand -hex 32` gives such a token"
+            )
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -5,9 +5,12 @@ import logging
 import os
 from time import perf_counter
 
+from django.conf import settings as django_settings
 from django.db import connections
 
+from lunaroute_site.access import token_of_configuration
 from proxy import state
+from proxy.guard import Guard
 from proxy.link import RecorderLink
 from routing import live, metrics, rests, revision, sources
 from routing.board import Board, Settings
@@ -45,6 +48,7 @@ class Serving:
             Router(RuleSet(()), {}, self.board),
             os.environ,
             link,
+            guard=Guard(django_settings.ALLOWED_HOSTS, token_of_configuration()),
             changed=self._watch.changed,
             refresh=self._refresh,
         )

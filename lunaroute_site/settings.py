@@ -14,7 +14,12 @@ HOME = LUNAROUTE.home
 
 SECRET_KEY = secret_key(HOME)
 DEBUG = False
-ALLOWED_HOSTS = ["localhost", ".localhost", "127.0.0.1", "[::1]", LUNAROUTE.host, socket.gethostname()]
+# Where a token is asked for on other addresses than this machine's own, the name protects nothing: it may be any.
+ALLOWED_HOSTS = (
+    ["localhost", ".localhost", "127.0.0.1", "[::1]", LUNAROUTE.host, socket.gethostname(), *LUNAROUTE.allowed_hosts]
+    if LUNAROUTE.is_local or LUNAROUTE.allowed_hosts
+    else ["*"]
+)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -33,6 +38,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "lunaroute_site.middleware.content_security_policy",
+    "lunaroute_site.access.gate",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -58,6 +58,7 @@ def serve(no_worker: bool = False) -> int:
     from lunaroute_site import config
 
     settings = config.current()
+    _check_reach(settings)
     lock = _take_home(settings)
     listeners = _listen(settings.host, settings.port)
     if settings.session_recording.pii.enabled:
@@ -99,6 +100,14 @@ def _take_home(settings):
             f"{settings.home}: another LunaRoute (process {other}) runs on this home; "
             "stop it with `lunaroute-server stop`, or set LUNAROUTE_HOME to another directory"
         ) from None
+
+
+def _check_reach(settings) -> None:
+    if not settings.is_local and settings.auth_token is None:
+        raise StartError(
+            f"host {settings.host}: others can reach this address, and read what was recorded; set LUNAROUTE_AUTH_TOKEN "
+            "to a token that they have to know (`openssl rand -hex 32` gives one), or listen on 127.0.0.1"
+        )
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -218,6 +227,11 @@ class Tree:
             f"  export OPENAI_BASE_URL={server.url}/v1",
             flush=True,
         )
+        with suppress(OSError):  # a home that cannot be written is complained about elsewhere
+            from lunaroute_site.owner import make_link
+
+            link = make_link(self.settings.home, server.url)
+            print(f"  admin: {link}  (once, within a minute; `lunaroute-server login` gives another)", flush=True)
         for note in self.settings.notes():
             print(note, flush=True)
 

@@ -4,7 +4,9 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
+from lunaroute_site.access import login
 from lunaroute_site.metrics import metrics
+from lunaroute_site.owner import enter
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
@@ -17,6 +19,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("healthz", healthz),
     path("metrics", metrics),
+    path("login", login),
+    path("owner/<str:token>", enter),
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),
 ]

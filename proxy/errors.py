@@ -8,6 +8,7 @@ import orjson
 # (Anthropic's type, OpenAI's type) for a status that LunaRoute itself answers with.
 _TYPES = {
     400: ("invalid_request_error", "invalid_request_error"),
+    401: ("authentication_error", "invalid_request_error"),
     403: ("permission_error", "invalid_request_error"),
     404: ("not_found_error", "invalid_request_error"),
     413: ("request_too_large", "invalid_request_error"),

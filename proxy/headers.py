@@ -12,10 +12,14 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-# Proxy-Authorization is addressed to a proxy, which we are: it is consumed here.
-REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"proxy-authorization"}
+# LunaRoute's own token (proxy/guard.py).
+TOKEN = b"x-lunaroute-token"
+# What is addressed to a proxy, which we are, is consumed here.
+REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"proxy-authorization", TOKEN}
 # What is never kept in the record.
-CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"cookie", b"set-cookie", b"proxy-authorization"))
+CREDENTIALS = frozenset(
+    (b"authorization", b"x-api-key", b"api-key", b"cookie", b"set-cookie", b"proxy-authorization", TOKEN)
+)
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from proxy.capture import End
+from proxy.guard import Guard
 from proxy.headers import REQUEST_DROPPED
 from proxy.link import RecorderLink
 from proxy.upstream import Upstream
@@ -57,7 +58,8 @@ class State:
     board: Board
     router: Router
     environ: Mapping[str, str]
-    link: RecorderLink | None = None  # None: recording is off
+    link: RecorderLink | None = None  # None: nobody reads what passes
+    guard: Guard | None = None  # asked before a request where `is_guarded`
     stopping: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -69,6 +71,7 @@ class State:
     has_markers: bool = False  # whether a marker could choose another provider
     has_notifications: bool = False  # whether a model is told who it takes over from
     may_act: bool = False  # whether a rule or a marker could act on a request
+    is_guarded: bool = False  # whether there is a key or login of the server's, which a request could be sent with
 
     def target(self, provider: Provider) -> Target:
         """Give the target of `provider`, made at its first use."""
@@ -89,6 +92,8 @@ class State:
         self.has_markers = are_named and sum(provider.enabled for provider in providers.values()) > 1
         self.has_notifications = any(provider.switch_notification for provider in providers.values())
         self.may_act = bool(rules.rules) or self.has_markers
+        keys = any(p.enabled and (p.api_key or p.codex_auth) for p in providers.values())
+        self.is_guarded = self.guard is not None and keys
         self.board.keep(providers)
         for name in [name for name in self.targets if name not in providers]:
             self.targets.pop(name).upstream.retire()

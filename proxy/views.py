@@ -30,6 +30,8 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     route = current.snapshot.choose(method, scope["raw_path"], has_version)
     if type(route) is Refusal:
         return ErrorResponse(route.listener, route.status, route.message)
+    if current.is_guarded and (refused_as := current.guard.refusal(headers)) is not None:
+        return ErrorResponse(route.listener, refused_as.status, refused_as.message)
     length = first(headers, b"content-length")
     target = current.target(route.provider)
     exchange = request.exchange = Exchange(request, route.listener, target)

@@ -1,7 +1,18 @@
 """Which dialect a path speaks, and so which kind of provider it goes to. Paths are raw bytes, without the query."""
 
 # LunaRoute's own addresses; everything else is a provider's or follows `bypass`.
-OWN_PREFIXES = (b"/ui", b"/sessions", b"/admin", b"/static", b"/healthz", b"/metrics", b"/favicon.ico", b"/api")
+OWN_PREFIXES = (
+    b"/ui",
+    b"/sessions",
+    b"/admin",
+    b"/static",
+    b"/healthz",
+    b"/login",
+    b"/owner",
+    b"/metrics",
+    b"/favicon.ico",
+    b"/api",
+)
 # Under /api only these are ours: Claude Code has addresses of its vendor under /api too.
 OWN_API = (b"/api/stats", b"/api/providers", b"/api/rules", b"/api/docs", b"/api/openapi.json")
 

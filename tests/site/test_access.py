@@ -1,0 +1,320 @@
+"""Who may see and use what: pages of other sites, other names, tokens, the owner's link."""
+
+import http.cookiejar
+import json
+import os
+import re
+import stat
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from lunaroute_site import owner
+from lunaroute_site.throttle import ADDRESSES, FAILURES, WITHIN, Throttle
+from proxy.guard import Guard
+from tests.site.test_commands import run
+from tests.support.raw import RawClient, assert_error
+from tests.support.server import RunningServer, start_server
+
+TOKEN = "a-token-that-nobody-guesses"
+KEYS = {"ANTHROPIC_API_KEY": "sk-ant-of-the-server", "OPENAI_API_KEY": "sk-of-the-server"}
+BODY = json.dumps({"model": "m", "max_tokens": 1, "messages": []}).encode()
+# What browsers send for a page of another site, and of another port of this machine.
+FOREIGN = {
+    "a form": b"Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
+    "an old browser": b"Origin: https://evil.example\r\n",
+    "a sandboxed frame": b"Origin: null\r\n",
+    "another port": b"Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n",
+    "no origin": b"Sec-Fetch-Site: cross-site\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory, provider):
+    """A server with keys of its own, on loopback."""
+    server = start_server(tmp_path_factory.mktemp("keyed"), provider.url, **KEYS)
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, provider):
+    """A server with keys and a token that listens on every address."""
+    home = tmp_path_factory.mktemp("guarded")
+    server = start_server(home, provider.url, LUNAROUTE_HOST="0.0.0.0", LUNAROUTE_AUTH_TOKEN=TOKEN, **KEYS)
+    yield server
+    assert server.stop() == 0
+
+
+def ask(server: RunningServer, headers: bytes = b"", target: bytes = b"/v1/messages", host: bytes = b"", **options):
+    host = host or b"localhost:%d" % server.port
+    method = options.get("method", b"POST")
+    with RawClient(server.port) as client:
+        body = BODY if method == b"POST" else b""
+        client.send(
+            b"%b %b HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n%b\r\n%b"
+            % (method, target, host, len(body), headers, body)
+        )
+        return client.answer(method)
+
+
+# -- pages of other sites -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize(("target", "dialect"), [(b"/v1/messages", "anthropic"), (b"/v1/responses", "openai")])
+def test_a_page_of_another_site_reaches_no_provider_with_the_servers_key(keyed, upstream, headers, target, dialect):
+    assert_error(ask(keyed, headers, target), dialect, 403, "another site")
+    assert not upstream.requests
+
+
+def test_nor_does_a_websocket_of_such_a_page(keyed, upstream):
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://localhost:{keyed.port}/v1/responses", origin="https://evil.example", proxy=None).close()
+    assert refused.value.response.status_code == 403
+    assert not upstream.requests
+
+
+def test_nor_does_a_name_that_somebody_pointed_here(keyed, upstream):
+    host = b"evil.example:%d" % keyed.port
+    assert_error(ask(keyed, b"Origin: http://%b\r\n" % host, host=host), "anthropic", 403, "not the name")
+    assert not upstream.requests
+
+
+def test_clients_and_our_own_pages_pass(keyed, upstream):
+    assert ask(keyed).status == 200
+    assert ask(keyed, b"Origin: http://localhost:%d\r\nSec-Fetch-Site: same-origin\r\n" % keyed.port).status == 200
+    assert ask(keyed, host=b"127.0.0.1:%d" % keyed.port).status == 200
+    assert len(upstream.requests) == 3
+
+
+def test_with_the_clients_own_key_nobody_is_refused(server, upstream):
+    assert ask(server, FOREIGN["a form"], host=b"proxy.example").status == 200
+    assert len(upstream.requests) == 1
+
+
+def test_a_key_that_is_given_in_the_admin_is_guarded_from_the_next_request_on(start, upstream):
+    server = start()
+    assert ask(server, FOREIGN["a form"]).status == 200
+    code = (
+        "from routing.models import Provider; from routing import keys; "
+        "p = Provider(name='mine', provider_type='anthropic', base_url='http://127.0.0.1:9'); p.set_key('sk-x'); p.save()"
+    )
+    done = run(server.home.parent, "shell", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert ask(server, FOREIGN["a form"]).status == 403
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("target", [b"/sessions", b"/api/stats/overview", b"/metrics", b"/ui/", b"/admin/login/"])
+def test_nor_do_they_reach_pages_and_api(keyed, headers, target):
+    for method in (b"GET", b"POST"):
+        assert ask(keyed, headers, target, method=method).status == 403
+
+
+def test_a_link_to_a_page_may_stand_anywhere(keyed):
+    link = b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+    assert ask(keyed, link, b"/ui/sessions", method=b"GET").status == 200
+    framed = link.replace(b"document", b"iframe")
+    assert ask(keyed, framed, b"/ui/sessions", method=b"GET").status == 403
+
+
+def test_pages_know_their_names(keyed, start):
+    assert ask(keyed, target=b"/ui/", host=b"evil.example", method=b"GET").status == 400
+    server = start(LUNAROUTE_ALLOWED_HOSTS="evil.example, other.example")
+    assert ask(server, target=b"/ui/", host=b"evil.example", method=b"GET").status == 200
+
+
+# -- the token ----------------------------------------------------------------------------------------------------
+
+
+def test_on_other_addresses_no_server_starts_without_a_token(tmp_path):
+    for host in ("0.0.0.0", "::"):
+        done = run(tmp_path, "--host", host, "serve")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"lunaroute-server: host [0.:]+: .*LUNAROUTE_AUTH_TOKEN.*127\.0\.0\.1\n", done.stderr)
+
+
+def test_a_token_is_long(tmp_path):
+    done = run(tmp_path, "serve", LUNAROUTE_AUTH_TOKEN="short")
+    assert done.returncode == 2
+    assert "LUNAROUTE_AUTH_TOKEN" in done.stderr
+    assert "16 ASCII characters" in done.stderr
+    assert "short" not in done.stderr.replace("shorter", "")
+
+
+@pytest.mark.parametrize(
+    "path", ["/sessions", "/api/stats/overview", "/metrics", "/api/docs", "/static/lunaroute/app.css"]
+)
+def test_it_is_asked_of_api_and_metrics(guarded, path):
+    is_public = path.startswith("/static")
+    status, headers, _ = guarded.get(path)
+    assert status == (200 if is_public else 401)
+    assert is_public or headers["WWW-Authenticate"].startswith("Bearer")
+    assert guarded.get(path, {"Authorization": "Bearer wrong-token-wrong-token"})[0] == (200 if is_public else 401)
+    assert guarded.get(path, {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+    assert guarded.get(path, {"x-lunaroute-token": TOKEN})[0] == 200
+
+
+def test_whether_it_answers_is_nobodys_secret(guarded):
+    assert guarded.get("/healthz")[0] == 200
+
+
+def test_a_browser_gives_it_once(guarded):
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar))
+    browser.addheaders = [("Accept", "text/html")]
+    page = browser.open(f"{guarded.url}/ui/sessions?text_search=x", timeout=15)
+    assert urllib.parse.urlsplit(page.url).path == "/login"
+    form = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode()).group(1)
+
+    def give(token: str, url: str = page.url):
+        fields = {"csrfmiddlewaretoken": form, "token": token}
+        return browser.open(url, urllib.parse.urlencode(fields).encode(), timeout=15)
+
+    with pytest.raises(urllib.error.HTTPError) as wrong:
+        give("not-the-token-at-all")
+    assert wrong.value.code == 401
+    assert b"This is not the token" in wrong.value.read()
+    assert give(TOKEN).url == f"{guarded.url}/ui/sessions?text_search=x"
+    (cookie,) = [cookie for cookie in jar if cookie.name == "lunaroute_access"]
+    assert TOKEN not in cookie.value
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert browser.open(f"{guarded.url}/ui/", timeout=15).url == f"{guarded.url}/ui/"
+    for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"):
+        target = f"{guarded.url}/login?next={urllib.parse.quote(elsewhere)}"
+        assert give(TOKEN, target).url == f"{guarded.url}/ui/"
+
+
+@pytest.mark.parametrize(("page", "field"), [("/admin/login/", "password"), ("/login", "token")])
+def test_who_guesses_waits(start, page, field):
+    server = start(LUNAROUTE_AUTH_TOKEN=TOKEN)
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar))
+    browser.addheaders = [("x-lunaroute-token", TOKEN)] if page != "/login" else []
+    form = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.open(f"{server.url}{page}").read().decode())
+    fields = urllib.parse.urlencode(
+        {"csrfmiddlewaretoken": form.group(1), "username": "owner", field: "a guess"}
+    ).encode()
+    seen = []
+    for _ in range(FAILURES + 2):
+        try:
+            seen.append(browser.open(f"{server.url}{page}", fields).status)
+        except urllib.error.HTTPError as error:
+            seen.append(error.code)
+            after = error.headers.get("Retry-After")
+    assert seen[:FAILURES] == [200 if page == "/admin/login/" else 401] * FAILURES
+    assert seen[FAILURES:] == [429, 429]
+    assert 0 < int(after) <= WITHIN
+
+
+def test_a_throttle_forgets_after_its_time_and_holds_a_bounded_number():
+    now = 0.0
+    throttle = Throttle(lambda: now)
+    for _ in range(FAILURES - 1):
+        throttle.failed("a")
+    assert throttle.wait("a") == 0
+    throttle.failed("a")
+    now = 10.0
+    assert throttle.wait("a") == WITHIN - 10
+    assert throttle.wait("b") == 0
+    now = WITHIN
+    assert throttle.wait("a") == 0
+    for number in range(ADDRESSES + 5):
+        throttle.failed(str(number))
+    assert len(throttle._failures) == ADDRESSES
+
+
+def test_sockets_ask_for_it(guarded):
+    address = f"ws://localhost:{guarded.port}/ui/live"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, proxy=None).close()
+    assert refused.value.response.status_code == 403
+
+
+def test_the_proxy_asks_for_it_where_it_has_a_key(guarded, upstream):
+    assert_error(ask(guarded), "anthropic", 401, "LUNAROUTE_AUTH_TOKEN", "x-lunaroute-token")
+    assert_error(ask(guarded, target=b"/v1/responses"), "openai", 401, "x-lunaroute-token")
+    assert ask(guarded, b"x-lunaroute-token: wrong-token-wrong-token\r\n").status == 401
+    assert not upstream.requests
+    assert ask(guarded, b"X-LunaRoute-Token: %b\r\n" % TOKEN.encode()).status == 200
+    (received,) = upstream.requests
+    assert b"x-lunaroute-token" not in {name.lower() for name, _ in received.headers}
+    guarded.wait_recorded(1)
+    for path in guarded.home.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_a_guard_takes_any_name_where_a_token_is_asked_for():
+    guard = Guard(["*"], TOKEN)
+    assert guard.refusal([(b"Host", b"10.0.0.7:8081"), (b"x-lunaroute-token", TOKEN.encode())]) is None
+    assert guard.refusal([(b"Host", b"10.0.0.7:8081")]).status == 401
+
+
+# -- the owner's link ---------------------------------------------------------------------------------------------
+
+
+def link_of(output: str) -> str:
+    return re.findall(r"http://\S+/owner/\S+", output)[-1]
+
+
+def enter(link: str) -> tuple[int, str]:
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar))
+    try:
+        page = browser.open(link, timeout=15)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    return page.status, page.read().decode()
+
+
+def test_the_owners_link_works_once(start):
+    server = start()
+    link = link_of(server.output())
+    assert stat.S_IMODE(os.stat(server.home / owner.FILE).st_mode) == 0o600
+    assert link.rpartition("/")[2] not in (server.home / owner.FILE).read_text()
+    assert enter(f"{link}x")[0] == 403
+    status, page = enter(link)
+    assert status == 200
+    assert "Site administration" in page
+    assert enter(link)[0] == 403
+    done = run(server.home.parent, "login")
+    assert done.returncode == 0
+    assert enter(link_of(done.stdout))[0] == 200
+    assert link.rpartition("/")[2].encode() not in (server.home / "db.sqlite3").read_bytes()
+
+
+def test_there_is_no_link_without_a_server(tmp_path):
+    done = run(tmp_path, "login")
+    assert done.returncode == 1
+    assert "is not running" in done.stderr
+
+
+def test_a_link_ends_after_a_minute(tmp_path, monkeypatch):
+    token = owner.make_link(tmp_path, "http://h").rpartition("/")[2]
+    real = owner.time.time
+    monkeypatch.setattr(owner.time, "time", lambda: real() + owner.VALID)
+    assert not owner.use(tmp_path, token)
+    monkeypatch.undo()
+    assert owner.use(tmp_path, token)
+    assert not owner.use(tmp_path, token)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.7", False),
+        ("", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_it_is_for_this_machine(address, is_own):
+    assert owner.is_loopback(address) is is_own
