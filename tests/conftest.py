@@ -114,6 +114,14 @@ def start(tmp_path: Path, upstream: FakeUpstream, database_url: str) -> Iterator
 
 
 @pytest.fixture
+def unread(tmp_path: Path) -> str:
+    """A configuration in which nobody reads what passes: a recorder holds on to what it has not taken yet."""
+    path = tmp_path / "unread.yaml"
+    path.write_text("session_recording: {enabled: false, counting: false}\n")
+    return str(path)
+
+
+@pytest.fixture
 def raw(server: RunningServer) -> Iterator[RawClient]:
     """A bare connection to the shared server."""
     with RawClient(server.port) as client:

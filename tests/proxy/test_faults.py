@@ -385,8 +385,8 @@ def test_an_answer_before_the_body_is_read_is_passed_on(server, upstream):
 # -- slow clients, many clients ---------------------------------------------------------------------------------
 
 
-def test_the_provider_is_read_no_faster_than_the_client_takes_it(start, upstream):
-    server = start(LUNAROUTE_ENABLE_SESSION_RECORDING="false")
+def test_the_provider_is_read_no_faster_than_the_client_takes_it(start, unread, upstream):
+    server = start("--config", unread)
     web = server.children()["web"]
     total, sent = 100 << 20, []
 

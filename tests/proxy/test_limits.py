@@ -91,7 +91,7 @@ def test_the_excess_is_not_held_in_memory(small, upstream):
     assert grown < 8 << 20, f"{grown >> 10} KiB"
 
 
-def test_an_upload_is_read_no_faster_than_the_provider_takes_it(start, upstream):
+def test_an_upload_is_read_no_faster_than_the_provider_takes_it(start, unread, upstream):
     gate = upstream.event()
 
     async def script(exchange):
@@ -99,7 +99,7 @@ def test_an_upload_is_read_no_faster_than_the_provider_takes_it(start, upstream)
         await exchange.read_body()
         await exchange.json({"read": len(exchange.request.body)})
 
-    server = start(LUNAROUTE_ENABLE_SESSION_RECORDING="false")
+    server = start("--config", unread)
     upstream.script(script)
     web = server.children()["web"]
     before, size, sent = web.memory_info().rss, 60 << 20, 0

@@ -234,7 +234,7 @@ def test_a_provider_that_is_not_there_is_a_502(start):
         assert_error(client.answer(), "openai", 502, "connection refused")
 
 
-def test_a_slow_client_holds_the_provider_up(start, upstream):
+def test_a_slow_client_holds_the_provider_up(start, unread, upstream):
     block, sent = frame(2, b"x" * 65_000), []
 
     async def script(exchange):
@@ -243,7 +243,7 @@ def test_a_slow_client_holds_the_provider_up(start, upstream):
             await exchange.send(block)
             sent.append(len(block))
 
-    server = start(LUNAROUTE_ENABLE_SESSION_RECORDING="false")
+    server = start("--config", unread)
     upstream.script(script)
     web = server.children()["web"]
     before = web.memory_info().rss

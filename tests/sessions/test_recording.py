@@ -315,10 +315,8 @@ def test_with_recording_off_nothing_is_written(start, upstream):
     assert not [path for path in server.home.rglob("*") if path.is_file() and b"zebrafinch" in path.read_bytes()]
 
 
-def test_where_nothing_is_read_there_is_no_recorder(start, tmp_path):
-    config = tmp_path / "c.yaml"
-    config.write_text("session_recording: {enabled: false, counting: false}\n")
-    server = start("--config", str(config))
+def test_where_nothing_is_read_there_is_no_recorder(start, unread):
+    server = start("--config", unread)
     with RawClient(server.port) as client:
         assert client.request(body=b'{"model":"m"}').status == 200
     assert len(psutil.Process(server.process.pid).children()) == 1

@@ -223,10 +223,8 @@ def test_what_is_not_recorded_is_logged_and_counted_all_the_same(start, upstream
     assert "  Input tokens:    150\n" in server.output()
 
 
-def test_where_nothing_is_read_the_start_says_that_nothing_is_logged(start, tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("session_recording: {enabled: false, counting: false}\n")
-    server = start("--config", str(path), LUNAROUTE_LOG_REQUESTS="true")
+def test_where_nothing_is_read_the_start_says_that_nothing_is_logged(start, unread):
+    server = start("--config", unread, LUNAROUTE_LOG_REQUESTS="true")
     assert "no requests are logged, because session_recording.counting is false" in server.output()
     assert ask(server) == 200
     assert server.stop() == 0
