@@ -274,7 +274,7 @@ def test_lists_of_models(servers, first):
 def test_a_websocket_is_refused_so_that_the_client_uses_http(servers):
     with RawClient(servers("anthropic").port) as raw:
         raw.send(
-            b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            b"GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
             b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         assert_error(raw.answer(), "openai", 426, "HTTP")

@@ -54,13 +54,14 @@ def test_every_variable_of_the_environment_reaches_its_key(tmp_path):
         "host": "127.0.0.9", "port": "9", "api_dialect": "openai", "enabled": "false", "sessions_dir": "/x", "level": "debug",
         "log_requests": "true", "format": "json", "provider": "openai", "redis_url": "redis://h", "database_url": "postgres://u@h/d",
         "base_url": "http://h/v1", "api_key": "k", "timeout_secs": "1", "connect_timeout_secs": "2", "pool_max_idle_per_host": "3",
-        "pool_idle_timeout_secs": "4", "tcp_keepalive_secs": "5", "max_retries": "6",
+        "pool_idle_timeout_secs": "4", "tcp_keepalive_secs": "5", "max_retries": "6", "auth_token": "a-token-of-length",
+        "allowed_hosts": "['h']",
     }  # fmt: skip
     known = dict(ENVIRONMENT)
     for name in ("anthropic", "openai"):
         known |= {p.format(name.upper()): ("providers", name, *key) for p, key in PROVIDER_ENVIRONMENT.items()}
     for variable, key in known.items():
-        found = load({variable: values[key[-1]]})
+        found = load({variable: values[key[-1]].strip("[']")})
         for part in key:
             found = found[part] if isinstance(found, dict) else getattr(found, part)
         found = found.get_secret_value() if hasattr(found, "get_secret_value") else found
