@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import httptools
 
 from proxy.errors import error_body, error_headers
+from proxy.headers import Headers
 from routing.paths import dialect_of_path, is_own
 
 # Bytes in one direction at which the other side is held up, per stream.
@@ -417,6 +418,7 @@ class HttpProtocol(asyncio.Protocol):
             raise BadRequest(f"HTTP/{version} is not HTTP/1.1.")
         if method == "CONNECT":
             raise BadRequest(NO_FORWARD_PROXY)
+        _check_head(self._headers, version)
         upgrade = parser.should_upgrade()
         websocket = upgrade and method == "GET" and _wants_websocket(self._headers)
         if upgrade and not websocket:
@@ -535,6 +537,19 @@ class _BodyOnly:
         if not self._complete:
             self._complete = True
             self._protocol.on_message_complete()
+
+
+def _check_head(headers: Headers, version: str) -> None:
+    """Raise BadRequest for what llhttp lets pass, and what a provider may understand differently (RFC 9112, 3.2 and 6.1)."""
+    hosts = 0
+    for name, value in headers:
+        length = len(name)
+        if length == 4:
+            hosts += name.lower() == b"host"
+        elif length == 17 and name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise BadRequest("A transfer coding other than chunked is not supported.")
+    if hosts > 1 or (not hosts and version == "1.1"):
+        raise BadRequest("A request has one Host header.")
 
 
 def _head(status: int, reason: bytes, headers) -> bytes:

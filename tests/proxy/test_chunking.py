@@ -58,11 +58,13 @@ places = st.lists(st.integers(0, 1 << 16), max_size=40)
 
 WITH_LENGTH = b"POST /v1/messages?a=%2F HTTP/1.1\r\nhost: x\r\nX-A:\r\nx-b:  1 \r\ncontent-length: 512\r\n\r\n" + BODY
 CHUNKED = (
-    b"PUT /v1/x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n100\r\n%b\r\n0\r\nT: 1\r\n\r\n"
+    b"PUT /v1/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n100\r\n%b\r\n0\r\nT: 1\r\n\r\n"
     % BODY[:256]
 )
 BARE = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
-OFFER = b"POST /v1/y HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 256\r\n\r\n" + BODY[:256]
+OFFER = (
+    b"POST /v1/y HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 256\r\n\r\n" + BODY[:256]
+)
 BAD = b"POST /v1/z HTTP/1.1\r\nbad header\r\n\r\n"
 
 

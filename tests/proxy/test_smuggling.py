@@ -138,3 +138,78 @@ def test_lunaroutes_own_error_to_a_head_request_has_no_body(raw, upstream):
     assert answer.status == 502
     upstream.script(None)
     assert json.loads(raw.request().body)["type"] == "message"
+
+
+# What two servers in a row might cut in two different places, or one of them not see.
+AMBIGUOUS = {
+    "a length and chunks": HEAD
+    + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/evil HTTP/1.1\r\nhost: x\r\n\r\n",
+    "chunks and a length": HEAD + b"transfer-encoding: chunked\r\ncontent-length: 60\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "two lengths": HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhelloX",
+    "one length twice": HEAD + b"content-length: 5\r\ncontent-length: 5\r\n\r\nhello",
+    "a list of lengths": HEAD + b"content-length: 5, 5\r\n\r\nhello",
+    "a length with a sign": HEAD + b"content-length: +5\r\n\r\nhello",
+    "a hexadecimal length": HEAD + b"content-length: 0x5\r\n\r\nhello",
+    "a space before the colon": HEAD + b"content-length : 5\r\n\r\nhello",
+    "a negative length": HEAD + b"content-length: -5\r\n\r\nhello",
+    "an empty length": HEAD + b"content-length:\r\n\r\nhello",
+    "a length beyond all bounds": HEAD + b"content-length: 99999999999999999999\r\n\r\nhello",
+    "an unknown coding": HEAD + b"transfer-encoding: xchunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a second coding": HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "the identity coding": HEAD + b"transfer-encoding: identity\r\ncontent-length: 5\r\n\r\nhello",
+    "chunked is not last": HEAD + b"transfer-encoding: chunked, identity\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "two codings": HEAD + b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a space before the codings colon": HEAD + b"transfer-encoding : chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a vertical tab": HEAD + b"transfer-encoding: \x0bchunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a folded line": HEAD + b"x: a\r\n content-length: 5\r\ncontent-length: 0\r\n\r\n",
+    "a folded coding": HEAD + b"transfer-encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "bare line feeds": b"POST /v1/messages HTTP/1.1\nhost: x\ncontent-length: 5\n\nhello",
+    "a line feed in a value": HEAD + b"x: a\nevil: b\r\ncontent-length: 5\r\n\r\nhello",
+    "a carriage return in a value": HEAD + b"x: a\revil: b\r\ncontent-length: 5\r\n\r\nhello",
+    "a zero byte in a value": HEAD + b"x: a\x00b\r\ncontent-length: 5\r\n\r\nhello",
+    "a zero byte in a name": HEAD + b"x\x00: b\r\ncontent-length: 5\r\n\r\nhello",
+    "a line feed in an extension": HEAD + b"transfer-encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "chunks with bare line feeds": HEAD + b"transfer-encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+    "a chunk size with a prefix": HEAD + b"transfer-encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+    "a negative chunk size": HEAD + b"transfer-encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+    "a chunk size beyond all bounds": HEAD
+    + b"transfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "a chunk without its end": HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+    "a length in a trailer": HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\ncontent-length: 99\r\n\r\n",
+    "two hosts": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nhost: y\r\ncontent-length: 2\r\n\r\n{}",
+    "no host": b"POST /v1/messages HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}",
+    "a space in the target": b"POST /v1/messages evil HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("sent", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_could_be_read_in_two_ways_is_a_400_and_the_connection_closes(raw, upstream, sent):
+    raw.send(sent)
+    assert raw.answer().status == 400
+    assert raw.rest() == b""
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"evil: a\r\nset-cookie: x=1",
+        b"evil: a\nset-cookie: x=1",
+        b"evil: a\rset-cookie: x=1",
+        b"evil: a\0b",
+        b"e vil: a",
+        b" folded",
+    ],
+)
+def test_nor_does_a_broken_head_of_an_answer_pass(raw, upstream, header):
+    async def script(exchange):
+        await exchange.read_body()
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n%b\r\n\r\n{}" % header)
+
+    upstream.script(script)
+    answer = raw.request()
+    if header.startswith(b"evil: a\r\n"):  # two headers, as they stand there
+        assert (answer.status, answer.header(b"set-cookie")) == (200, b"x=1")
+    else:
+        assert answer.status == 502
+        assert answer.header(b"set-cookie") is None
