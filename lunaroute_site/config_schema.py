@@ -193,6 +193,7 @@ class Bypass(Section):
 class Logging(Section):
     level: Literal["trace", "debug", "info", "warn", "warning", "error"] = "info"
     log_requests: bool = False
+    access_log: bool = False
     format: Literal["text", "json"] = "text"
 
     @property
@@ -269,8 +270,9 @@ class Config(Section):
         providers = {name: provider.definition() for name, provider in self.providers.items()}
         rules = [rule.definition() for rule in self.routing.rules]
         notes += [f"routing.rules: rule {rule.name!r}: {why}" for rule, why in warnings_of(rules, providers)]
-        if self.logging.log_requests and not self.session_recording.is_read:
-            notes.append("logging.log_requests: no requests are logged, because session_recording.counting is false.")
+        for name in ("log_requests", "access_log"):
+            if getattr(self.logging, name) and not self.session_recording.is_read:
+                notes.append(f"logging.{name}: no requests are logged, because session_recording.counting is false.")
         return notes
 
     @field_validator("allowed_hosts", mode="before")

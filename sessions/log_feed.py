@@ -22,8 +22,8 @@ class LogFeed:
     """The request log of one recorder, on standard output."""
 
     def __init__(self, is_detailed: bool, redactor: Redactor | None) -> None:
-        self._terminal = Terminal(sys.stdout.fileno())
-        self._log = RequestLog(self._terminal.write, is_detailed, redactor)
+        self.terminal = Terminal(sys.stdout.fileno())
+        self._log = RequestLog(self.terminal.write, is_detailed, redactor)
         self._is_detailed = is_detailed
         self._looked_at = 0.0
         self._has_failed = False
@@ -72,9 +72,9 @@ class LogFeed:
         except Exception:
             self._fail()
 
-    def close(self) -> None:
+    def close(self, seconds: float) -> None:
         """Let the last lines be written."""
-        self._terminal.close(LAST)
+        self.terminal.close(seconds)
 
     def _fail(self) -> None:
         self._has_failed = True

@@ -24,8 +24,9 @@ from django.db import DatabaseError, DataError, OperationalError, connections
 from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
 from sessions import memory, news, search
+from sessions.access_log import AccessLog
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
-from sessions.log_feed import LogFeed
+from sessions.log_feed import LAST, LogFeed
 from sessions.partial import Cursor
 from sessions.redaction import Redaction
 from sessions.store import Batch, Store
@@ -145,6 +146,7 @@ class Recorder:
         batch_seconds: float,
         redactor: Redactor | None = None,
         log: LogFeed | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._store, self._control = store, control
         self._redactor = redactor  # of text under way; the store has one of its own, that counts
@@ -155,7 +157,7 @@ class Recorder:
         self._acks: list[tuple[Line, int]] = []
         self._running: dict[str, Running] = {}  # by request id
         self._told_at = 0.0
-        self._log = log
+        self._log, self._access_log = log, access_log
         self._due: float | None = None
         self._flushed_at = 0.0
         self._tidy_at: float | None = None
@@ -299,6 +301,8 @@ class Recorder:
         self._tell_changes(batches)
         if self._log is not None:
             self._log.stored(noted, batches, time.monotonic())
+        if self._access_log is not None:
+            self._access_log.stored(batches)
         return True
 
     def _follow(self, events: list[Event]) -> None:
@@ -406,7 +410,10 @@ def run(control: socket.socket, first: bool = True) -> int:
         redactor, redaction = Redactor(policy), Redaction(Redactor(policy))
     store, worker = _store(config, redaction), recording.worker
     log = LogFeed(config.logging.is_detailed, redactor) if config.logging.log_requests else None
-    recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log)
+    access_log = None
+    if config.logging.access_log:
+        access_log = AccessLog(config.logging.format == "json", log.terminal if log is not None else None)
+    recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log, access_log)
     while True:
         try:
             store.recover(interrupt=first)
@@ -414,6 +421,7 @@ def run(control: socket.socket, first: bool = True) -> int:
         except (DatabaseError, OSError) as error:
             recorder.pause(error)
     code = recorder.run()
-    if log is not None:
-        log.close()
+    for output in (log, access_log):
+        if output is not None:
+            output.close(LAST)
     return code
