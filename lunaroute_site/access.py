@@ -23,8 +23,8 @@ COOKIE = "lunaroute_access"
 LOGIN = "/login"
 # Seconds that a browser is remembered.
 REMEMBERED = 30 * 24 * 3600
-# What anybody may ask: whether the server answers, and how to come in.
-PUBLIC = ("/healthz", LOGIN)
+# What anybody may ask.
+PROBES = ("/healthz", "/readyz")
 SIGN_INS = (LOGIN, "/admin/login/")
 
 throttle = Throttle()
@@ -47,7 +47,7 @@ def gate(get_response: Callable) -> Callable:
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
     """Give the answer to who may not see what it asks for; None to who may."""
-    if request.path == "/healthz":
+    if request.path in PROBES:
         return None
     if _is_foreign(request):
         return _refuse(request, HTTPStatus.FORBIDDEN, "A page of another site may not ask LunaRoute.")
@@ -57,7 +57,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
             response = _refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
             response["Retry-After"] = f"{seconds:.0f}"
             return response
-    if request.path in PUBLIC or knows_token(request.headers, request.COOKIES):
+    if request.path == LOGIN or knows_token(request.headers, request.COOKIES):
         return None
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
         return HttpResponseRedirect(f"{LOGIN}?{urlencode({'next': request.get_full_path()})}")

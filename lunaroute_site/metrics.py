@@ -1,7 +1,6 @@
 """`/metrics`, and what is read from the data plane when it is asked for: the recorder's queue, and WebSockets."""
 
 from collections.abc import Iterable
-from time import time_ns
 
 from django.http import HttpRequest, HttpResponse
 from django_prometheus.exports import ExportToDjangoView
@@ -42,7 +41,7 @@ class DataPlaneCollector(Collector):
             yield _gauge(
                 "recorder_lag_seconds",
                 "For how long the exchange has waited that ended first",
-                link.lag(time_ns() // 1000),
+                link.seconds_behind(),
             )
         yield _counter("ws_connections_opened", "WebSockets that a provider accepted", sockets.opened)
         yield _counter("ws_connections_closed", "WebSockets that have ended", sockets.closed)

@@ -71,6 +71,9 @@ if LUNAROUTE.database_url:
             LUNAROUTE.database_url.get_secret_value(), conn_max_age=60, conn_health_checks=True
         )
     }
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        # Seconds: a host that is gone does not say so.
+        DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 else:
     DATABASES = {
         "default": {

@@ -245,8 +245,14 @@ class RecorderLink:
         if self._transport is not None and not self._paused:
             self._transport.write(HEADER.pack(len(self._watched), WATCH, 0, 0) + self._watched)
 
-    def lag(self, now_us: int) -> float:
-        """Give for how many seconds the exchange has waited that ended first of those that are not on record yet."""
+    @property
+    def is_attached(self) -> bool:
+        """Whether a recorder is at the other end."""
+        return self._transport is not None
+
+    def seconds_behind(self) -> float:
+        """Give for how long the exchange has waited that ended first of those that are not on record yet."""
+        now_us = time_ns() // 1000
         ends = [capture.ended_us for capture in list(self._captures.values()) if capture.ended]
         return max(now_us - min(ends), 0) / 1e6 if ends else 0.0
 

@@ -7,6 +7,7 @@ OWN_PREFIXES = (
     b"/admin",
     b"/static",
     b"/healthz",
+    b"/readyz",
     b"/login",
     b"/owner",
     b"/metrics",
