@@ -31,4 +31,6 @@ def content_security_policy(get_response: Callable) -> Callable:
 
 def _add(response: HttpResponse) -> HttpResponse:
     response.headers.setdefault("Content-Security-Policy", POLICY)
+    # Nor may another site's page show an image of ours.
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     return response
