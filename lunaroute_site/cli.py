@@ -15,9 +15,9 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "pii")
+COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", "pii")
 # Commands with arguments of their own, and how many these may be at most.
-ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000}
+ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
 START_TIMEOUT, STOP_TIMEOUT = 20, 60
 
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "stats": record_commands.stats,
                 "reprice": record_commands.reprice,
                 "import": record_commands.import_files,
+                "migrate-store": record_commands.move,
             }
             return run[command](*options.arguments)
         return {"env": env, "stop": stop, "status": status, "login": login}[command]()
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        help="serve (default), env, stop, status, login, stats, reprice, import, pii, or one of Django's",
+        help="serve (default), env, stop, status, login, stats, reprice, import, migrate-store, pii, or one of Django's",
     )
     parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser

@@ -1,4 +1,4 @@
-"""The commands that read and change the record: stats, reprice, import."""
+"""The commands that read and change the record: stats, reprice, import, migrate-store."""
 
 import os
 import sys
@@ -116,3 +116,48 @@ def import_files(*paths: str) -> int:
         f" {done.inexact} request bodies are not byte for byte those that were sent."
     )
     return 1 if done.skipped else 0
+
+
+def move() -> int:
+    """Move the record of this home's SQLite into the PostgreSQL of DATABASE_URL."""
+    from lunaroute_site import config
+    from lunaroute_site.pidfile import running_server
+
+    settings = config.current()
+    path = settings.home / "db.sqlite3"
+    if not settings.database_url or settings.database_url.get_secret_value().startswith("sqlite"):
+        return fail("migrate-store: DATABASE_URL names the PostgreSQL to move to: postgres://user:password@host/name")
+    if not path.is_file():
+        return fail(f"{path}: there is no record to move")
+    if running_server(settings.home) is not None:
+        return fail("migrate-store: LunaRoute runs on this home: `lunaroute-server stop` first")
+    problem = ready(migrate=True)
+    if problem:
+        return fail(problem)
+    from django.core.management import call_command
+    from django.db import DatabaseError, connections
+
+    from sessions import moving, search
+
+    options = {"timeout": 5, "transaction_mode": "IMMEDIATE"}
+    connections.settings["home"] = {
+        **connections.settings["default"], "ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": options,
+    }  # fmt: skip
+    try:
+        call_command("migrate", database="home", verbosity=0, interactive=False)
+        done = moving.move("home", "default", lambda line: print(line, flush=True))
+        print("All rows are there and the same. Indexing for the search …", flush=True)
+        backfill = search.Backfill()
+        while backfill.step():
+            pass
+    except moving.MoveProblem as problem:
+        return fail(f"migrate-store: {problem}")
+    except DatabaseError as error:
+        return fail(f"migrate-store: {' '.join(str(error).split())}; run it again, it goes on where it was")
+    finally:
+        connections.close_all()
+    print(
+        f"{sum(moved.rows for moved in done)} rows are in the database of DATABASE_URL. {path} is left as it is; "
+        "start the server with the same DATABASE_URL from now on."
+    )
+    return 0
