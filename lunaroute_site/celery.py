@@ -41,6 +41,10 @@ app.conf.update(
     beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / "beat-schedule"),
     beat_schedule={
         "optimize-database": {"task": "sessions.tasks.optimize_database", "schedule": 24 * 3600.0},
+        "retention": {
+            "task": "sessions.tasks.retention",
+            "schedule": settings.LUNAROUTE.session_recording.cleanup.retention.cleanup_interval_minutes * 60.0,
+        },
     },
 )
 app.autodiscover_tasks(["sessions"])

@@ -1,4 +1,4 @@
-"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status|stats|pii|…]`.
+"""The command line: `lunaroute-server [--config F] [--host H] [--port P] [serve|env|stop|status|stats|…]`.
 
 Any other command is Django's (`migrate`, `createsuperuser`, …).
 """
@@ -11,11 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", "pii")
+# Commands that parse what stands behind them themselves: lunaroute_site.NAME_commands.
+OWN_PARSERS = ("pii", "retention")
+COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
@@ -25,7 +28,7 @@ START_TIMEOUT, STOP_TIMEOUT = 20, 60
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit code: 0 done, 1 it failed, 2 the call or the configuration is wrong."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    arguments, of_pii = _before_pii(arguments)
+    arguments, behind = _split(arguments)
     options, rest = _parser().parse_known_args(arguments)
     with contextlib.suppress(ValueError):
         if options.command not in (None, *COMMANDS):
@@ -42,10 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ[variable] = str(value)
     try:
         command = options.command or "serve"
-        if command == "pii":
-            from lunaroute_site import pii_commands
-
-            return pii_commands.main(of_pii)
+        if command in OWN_PARSERS:
+            return import_module(f"lunaroute_site.{command}_commands").main(behind)
         if command == "serve":
             return serve(options.no_worker)
         if command in ARGUMENTS:
@@ -64,12 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _before_pii(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Give the arguments as far as the command `pii`, and those behind, for which it has a parser of its own."""
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Give the arguments as far as a command with a parser of its own, and those behind it."""
     for at, argument in enumerate(arguments):
-        if argument == "pii" and (at == 0 or arguments[at - 1] not in ("--config", "--host", "--port")):
+        if at and arguments[at - 1] in ("--config", "--host", "--port"):
+            continue
+        if argument in OWN_PARSERS:
             return arguments[: at + 1], arguments[at + 1 :]
-        if not argument.startswith("-") and (at == 0 or arguments[at - 1] not in ("--config", "--host", "--port")):
+        if not argument.startswith("-"):
             break
     return arguments, []
 
@@ -90,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        help="serve (default), env, stop, status, login, stats, reprice, import, migrate-store, pii, or one of Django's",
+        help="serve (default), env, stop, status, login, stats, reprice, import, migrate-store, pii, retention, or one of Django's",
     )
     parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser

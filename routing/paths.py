@@ -15,7 +15,7 @@ OWN_PREFIXES = (
     b"/api",
 )
 # Under /api only these are ours: Claude Code has addresses of its vendor under /api too.
-OWN_API = (b"/api/stats", b"/api/providers", b"/api/rules", b"/api/docs", b"/api/openapi.json")
+OWN_API = (b"/api/stats", b"/api/providers", b"/api/rules", b"/api/retention", b"/api/docs", b"/api/openapi.json")
 
 ANTHROPIC_PREFIXES = (b"/v1/messages", b"/v1/complete")
 OPENAI_ONLY_PREFIXES = (b"/v1/chat/completions", b"/v1/responses", b"/responses", b"/v1/embeddings")

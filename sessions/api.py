@@ -1,4 +1,4 @@
-"""The REST API. Addresses by subject: api_sessions.py, api_stats.py, api_config.py."""
+"""The REST API. Addresses by subject: api_sessions.py, api_stats.py, api_config.py, api_retention.py."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.cache import patch_vary_headers
 from ninja import NinjaAPI
 
-from sessions import api_config, api_sessions, api_stats
+from sessions import api_config, api_retention, api_sessions, api_stats
 from sessions.api_common import JsonRenderer
 
 api = NinjaAPI(
@@ -22,6 +22,7 @@ api = NinjaAPI(
 api.add_router("", api_sessions.router)
 api.add_router("/api/stats", api_stats.router)
 api.add_router("/api", api_config.router)
+api.add_router("/api", api_retention.router)
 
 
 def page_for_browsers(view: Callable) -> Callable:

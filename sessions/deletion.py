@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Model
 
 from sessions import search
 from sessions.content import AT_ONCE, keep_others_out
-from sessions.models import Blob, Exchange, JsonlFile, Node, Session, ToolCall
+from sessions.models import Blob, Exchange, FileRemoval, JsonlFile, Node, Session, ToolCall
 
 logger = logging.getLogger("lunaroute.deletion")
 
@@ -41,11 +41,14 @@ def delete(session_pks: Collection[int]) -> int:
         if Exchange.objects.filter(session__in=locked, success=None).exists():
             raise StillRunning
         held = held_by(locked)
-        paths = list(JsonlFile.objects.filter(session__in=locked).values_list("path", flat=True))
+        files = JsonlFile.objects.filter(session__in=locked).values_list("recorder", "path")
+        removals = [FileRemoval(recorder=recorder, path=path) for recorder, path in files]
+        FileRemoval.objects.bulk_create(removals, ignore_conflicts=True)
+        paths = [removal.path for removal in removals]
         search.remove(locked)
         Session.objects.filter(pk__in=locked).delete()
         release(held)
-        transaction.on_commit(lambda: _remove_files(paths))
+        transaction.on_commit(lambda: remove_files(paths))
     return len(locked)
 
 
@@ -128,19 +131,36 @@ def _delete_blobs(keys: set[bytes]) -> None:
         Blob.objects.filter(key__in=left).delete()
 
 
-def _remove_files(paths: Iterable[str]) -> None:
+def remove_left_files(recorder: str) -> None:
+    """Remove the files of deleted sessions that `recorder` still has: another host deleted them, or a process was killed."""
+    remove_files(list(FileRemoval.objects.filter(recorder=recorder).values_list("path", flat=True)), recorder)
+
+
+def remove_files(paths: Iterable[str], recorder: str = "") -> None:
+    """Remove files of deleted sessions. One that is not here is another host's to remove, unless `recorder` wrote it."""
     for path in paths:
         # In a transaction, so that no recorder begins the file anew at the same moment.
         with transaction.atomic():
             keep_others_out()
+            removals = FileRemoval.objects.filter(path=path)
             if JsonlFile.objects.filter(path=path).exists():
+                removals.delete()
                 continue  # a new session of that name has it already, from its first line on
-            for name in (path, f"{path}.zst"):
-                try:
-                    os.unlink(name)
-                except FileNotFoundError:
-                    pass  # recorded by another host, or compressed
-                except OSError as error:
-                    logger.warning("%s: cannot be deleted (%s)", name, error.strerror)
+            found = [_unlink(name) for name in (path, f"{path}.zst")]
+            is_here = any(found) or connection.vendor == "sqlite" or bool(recorder)
+            if is_here and None not in found:
+                (removals.filter(recorder=recorder) if recorder else removals).delete()
         with suppress(OSError):
             Path(path).parent.rmdir()  # the last of its day
+
+
+def _unlink(name: str) -> bool | None:
+    """Remove a file. True where it is gone now, False where it was not there, None where it stays."""
+    try:
+        os.unlink(name)
+    except FileNotFoundError:
+        return False  # recorded by another host, or compressed
+    except OSError as error:
+        logger.warning("%s: cannot be deleted (%s)", name, error.strerror)
+        return None
+    return True

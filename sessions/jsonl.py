@@ -16,6 +16,7 @@ import orjson
 from django.db import connection
 from django.utils import timezone
 
+from sessions.keeping import files
 from sessions.models import JsonlFile, Session
 
 logger = logging.getLogger("lunaroute.recorder")
@@ -67,7 +68,9 @@ class JsonlWriter:
             try:
                 actual = os.stat(path).st_size
             except FileNotFoundError:
-                actual = 0
+                # Compressed while the session slept, and brought back when something is written to it.
+                self._sizes[path] = min(files.unpacked_size(Path(path)), size)
+                continue
             if actual > size:
                 os.truncate(path, size)
             self._sizes[path] = min(actual, size)
@@ -87,6 +90,8 @@ class JsonlWriter:
         size = self._sizes[name]
         if not size:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not path.exists():
+            files.bring_back(path)
         descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._undo.append((name, size))

@@ -263,6 +263,17 @@ class JsonlFile(models.Model):
         constraints = [models.UniqueConstraint(fields=["recorder", "path"], name="jsonl_files_path")]
 
 
+class FileRemoval(models.Model):
+    """A JSONL file whose session has been deleted: to be removed, by whoever has it on its disk."""
+
+    recorder = models.CharField(max_length=255)
+    path = models.CharField(max_length=1024)
+
+    class Meta:
+        db_table = "file_removals"
+        constraints = [models.UniqueConstraint(fields=["recorder", "path"], name="file_removals_once")]
+
+
 def check_pattern(text: str) -> None:
     """Refuse what is no regular expression (RE2)."""
     try:
@@ -334,3 +345,25 @@ class SearchSession(models.Model):
 
     class Meta:
         db_table = "search_sessions"
+
+
+class RetentionRun(models.Model):
+    """A run of retention (sessions.keeping): when, why, and what it did. Sizes are bytes."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, help_text="None while it runs")
+    trigger = models.CharField(max_length=16, help_text="schedule or command")
+    compressed_files = models.PositiveIntegerField(default=0)
+    compressed_before = models.PositiveBigIntegerField(default=0)
+    compressed_after = models.PositiveBigIntegerField(default=0)
+    deleted_sessions = models.PositiveIntegerField(default=0)
+    deleted = models.JSONField(default=list, help_text="the first of them: session_id, title, why")
+    freed_bytes = models.PositiveBigIntegerField(default=0)
+    size_before = models.PositiveBigIntegerField(default=0)
+    size_after = models.PositiveBigIntegerField(null=True)
+    problems = models.JSONField(default=list, help_text="files that could not be read or written, and why")
+    error = models.TextField(blank=True, help_text="why it ended before its end")
+
+    class Meta:
+        db_table = "retention_runs"
+        ordering = ("-pk",)

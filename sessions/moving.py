@@ -17,7 +17,14 @@ from django.db import connections, models, transaction
 # Rows that are read and written at once.
 AT_ONCE = 1000
 # Made anew from the rest, or of the moment only.
-LEFT_OUT = {"record.SearchDocument", "record.SearchSession", "routing.Revision", "routing.Reset", "routing.Rest"}
+LEFT_OUT = {
+    "record.SearchDocument",
+    "record.SearchSession",
+    "record.FileRemoval",
+    "routing.Revision",
+    "routing.Reset",
+    "routing.Rest",
+}
 # What PostgreSQL takes in no text, and what stands there instead.
 NUL, INSTEAD = "\x00", "�"
 
