@@ -16,8 +16,15 @@ from pathlib import Path
 
 from lunaroute_site.config import ConfigError
 
-# Commands that parse what stands behind them themselves: lunaroute_site.NAME_commands.
-OWN_PARSERS = ("pii", "retention")
+# Commands that parse what stands behind them themselves, and where: (module of this package, function).
+OWN_PARSERS = {
+    "pii": ("pii_commands", "main"),
+    "retention": ("retention_commands", "main"),
+    "doctor": ("doctor_commands", "main"),
+    "backup": ("backup_commands", "main"),
+    "restore": ("backup_commands", "restore"),
+    "db": ("db_commands", "main"),
+}
 COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
@@ -46,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command = options.command or "serve"
         if command in OWN_PARSERS:
-            return import_module(f"lunaroute_site.{command}_commands").main(behind)
+            module, function = OWN_PARSERS[command]
+            return getattr(import_module(f"lunaroute_site.{module}"), function)(behind)
         if command == "serve":
             return serve(options.no_worker)
         if command in ARGUMENTS:
@@ -93,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        help="serve (default), env, stop, status, login, stats, reprice, import, migrate-store, pii, retention, or one of Django's",
+        help=f"serve (default), {', '.join(COMMANDS[1:])}, or one of Django's",
     )
     parser.add_argument("arguments", nargs="*", help="stats: a session's id; reprice: a model; import: files")
     return parser

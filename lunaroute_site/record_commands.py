@@ -12,22 +12,31 @@ def fail(message: str) -> int:
     return 1
 
 
-def ready(migrate: bool = False) -> str | None:
-    """Set Django up, and with `migrate` the tables. Gives what is wrong with the database, or None."""
+def set_up() -> None:
+    """Set Django up."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
     django.setup()
+
+
+def ready(migrate: bool = False) -> str | None:
+    """Set Django up, and with `migrate` the tables. Gives what is wrong with the database, or None."""
+    set_up()
     from django.conf import settings
-    from django.core.management import call_command
     from django.db import DatabaseError
 
+    from lunaroute_site.upkeep import upgrade
     from sessions.models import Session
 
     try:
         if migrate:
-            call_command("migrate", verbosity=0, interactive=False)
+            upgrade.bring_up_to_date(settings.HOME)
+        else:
+            upgrade.refuse_newer()
         Session.objects.exists()
+    except upgrade.UpgradeProblem as error:
+        return str(error)
     except DatabaseError as error:
         where = "the database of DATABASE_URL" if settings.LUNAROUTE.database_url else settings.HOME / "db.sqlite3"
         return f"{where}: nothing is recorded yet ({' '.join(str(error).split())}); `lunaroute-server migrate` makes the tables"

@@ -150,15 +150,18 @@ def _load(settings) -> None:
     import django
 
     django.setup()
-    from django.core.management import call_command
     from django.db import DatabaseError, connection, connections
     from django.urls import get_resolver
 
+    from lunaroute_site.upkeep import upgrade
+
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        upgrade.bring_up_to_date(settings.home)
         if connection.vendor == "sqlite":
             for path in settings.home.glob("db.sqlite3*"):
                 path.chmod(0o600)
+    except upgrade.UpgradeProblem as error:
+        raise StartError(str(error)) from None
     except DatabaseError as error:
         raise StartError(f"database: {str(error).strip().splitlines()[0]} ({_database_name(connection)})") from None
     finally:

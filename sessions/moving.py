@@ -67,7 +67,7 @@ def move(source: str, target: str, tell: Callable[[str], None] = lambda line: No
     _check_target(source, target)
     done = []
     for model in tables():
-        written = _copy(model, source, target)
+        written = copy(model, source, target)
         moved = Moved(model._meta.db_table, model._base_manager.using(source).count(), written)
         tell(f"{moved.table}: {moved.rows} rows, {moved.written} of them written now")
         done.append(moved)
@@ -112,7 +112,8 @@ def _rows(model: type[models.Model], database: str, after: Any = None) -> Iterat
         after = part[-1].pk
 
 
-def _copy(model: type[models.Model], source: str, target: str) -> int:
+def copy(model: type[models.Model], source: str, target: str) -> int:
+    """Copy the rows of a table that are not there yet; gives their number."""
     last = model._base_manager.using(target).order_by("-pk").values_list("pk", flat=True).first()
     selves = [f for f in model._meta.concrete_fields if f.is_relation and f.related_model is model]
     written = 0

@@ -500,7 +500,8 @@ class Store:
                 bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
-                self._index.write(batch.said, [state.row for state in batch.sessions.values()])
+                first = min((row.pk for row in batch.created.values()), default=0)
+                self._index.write(batch.said, [state.row for state in batch.sessions.values()], first)
                 self._jsonl.append([(path, data, by_path[path].pk) for path, data in batch.lines.items()])
         except BaseException:
             self._jsonl.rolled_back()

@@ -29,12 +29,12 @@ class Indexer:
         """A transaction was rolled back: the database has the last word."""
         self._known.clear()
 
-    def write(self, said: Iterable[Said], sessions: Iterable[Session]) -> None:
+    def write(self, said: Iterable[Said], sessions: Iterable[Session], first: int) -> None:
         """Index what was `said` in `sessions`, whose rows are written and locked. A session that was recorded before
-        there was an index is left to the backfill."""
+        there was an index is left to the backfill: it has exchanges before `first`, the first new one (0: none is)."""
         rows = {session.pk: session for session in sessions}
         states = SearchSession.objects.in_bulk(rows)
-        created = [SearchSession(session_id=key) for key in self._new(rows.keys() - states.keys(), said)]
+        created = [SearchSession(session_id=key) for key in self._new(rows.keys() - states.keys(), first)]
         for state in created:
             self._known[state.session_id] = set()
         states |= {state.session_id: state for state in created}
@@ -53,16 +53,12 @@ class Indexer:
         changed = [s for key, s in states.items() if key not in fresh and before[key] != (s.title, s.documents)]
         _update(changed)
 
-    def _new(self, keys: set[int], said: Iterable[Said]) -> list[int]:
+    def _new(self, keys: set[int], first: int) -> list[int]:
         """Give those of sessions without a state that have no exchange from before."""
         if not keys:
             return []
-        first = min((one.exchange.pk for one in said), default=0)
-        old = (
-            Exchange.objects.filter(session__in=keys, pk__lt=first)
-            if first
-            else Exchange.objects.filter(session__in=keys)
-        )
+        old = Exchange.objects.filter(session__in=keys)
+        old = old.filter(pk__lt=first) if first else old
         return sorted(keys - set(old.values_list("session_id", flat=True)))
 
     def documents(self, state: SearchSession, said: Said) -> list[Document]:

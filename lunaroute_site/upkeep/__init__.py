@@ -1,0 +1,1 @@
+"""What keeps an installation well: checks, copies, and a database made anew."""
