@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lunaroute_site.record_commands import fail, ready, set_up
+from lunaroute_site.record_commands import fail, ready
 
 
 def main(arguments: list[str]) -> int:
@@ -56,13 +56,11 @@ def restore(arguments: list[str]) -> int:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what `lunaroute-server backup` has written")
     options = parser.parse_args(arguments)
-    set_up()
-    from django.conf import settings
-
+    from lunaroute_site.config import current
     from lunaroute_site.pidfile import running_server
     from lunaroute_site.upkeep import archive
 
-    config = settings.LUNAROUTE
+    config = current()  # without Django, whose settings make a key of their own
     if running_server(config.home) is not None:
         return fail(f"{config.home}: LunaRoute runs on this home: `lunaroute-server stop` first")
     try:

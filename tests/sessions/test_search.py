@@ -411,7 +411,7 @@ def test_arguments_are_searched_as_they_were_meant(converse):
 
 
 def test_a_session_that_begins_with_nothing_said_is_found_as_well(store, record):
-    """Claude Code counts tokens first now and then."""
-    record(b"not JSON", session="late", path="/v1/messages/count_tokens")
+    """Its first exchange may be one that no model answers."""
+    record(b"{}", session="late", path="/v1/unheard/of")
     record(compact({"model": "m", "messages": [{"role": "user", "content": "zebrafinch"}]}), session="late")
     assert Client().get("/sessions?text_search=zebrafinch").json()[0]["session_id"] == "late"
