@@ -34,6 +34,7 @@ START_TIMEOUT, STOP_TIMEOUT = 20, 60
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit code: 0 done, 1 it failed, 2 the call or the configuration is wrong."""
+    os.umask(0o077)  # what commands write is the record, or is made of it
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, behind = _split(arguments)
     options, rest = _parser().parse_known_args(arguments)
