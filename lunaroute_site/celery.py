@@ -2,10 +2,13 @@
 
 import logging
 import os
+import shelve
 import threading
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
@@ -13,7 +16,12 @@ from billiard import current_process
 from celery import Celery
 from celery.beat import Service
 from celery.platforms import SecurityWarning
+from celery.signals import task_postrun, task_prerun
 from django.conf import settings
+
+from lunaroute_site import states
+
+logger = logging.getLogger("lunaroute.worker")
 
 
 def _broker(home: Path, redis_url: str | None) -> dict:
@@ -49,6 +57,46 @@ app.conf.update(
 )
 app.autodiscover_tasks(["sessions"])
 
+# Seconds after which a task hangs: the process ends, and the supervisor starts another.
+LONGEST = 3600.0
+_watching: dict[str, tuple[threading.Timer, float]] = {}
+
+
+@task_prerun.connect
+def _begin(task_id: str, **about: object) -> None:
+    timer = threading.Timer(LONGEST, _give_up, (task_id,))
+    timer.daemon = True
+    timer.start()
+    _watching[task_id] = timer, time.monotonic()
+
+
+def _give_up(task_id: str) -> None:
+    logger.error("task %s has taken %d s: the worker is started again", task_id, LONGEST)
+    logging.shutdown()
+    os._exit(1)
+
+
+@task_postrun.connect
+def _ended(task_id: str, task: Any, retval: object, state: str | None = None, **about: object) -> None:
+    timer, began = _watching.pop(task_id)
+    timer.cancel()
+    error = "" if state == "SUCCESS" else f"{type(retval).__name__}: {retval}"[:500]
+    states.note_task(settings.LUNAROUTE.home, task.name, time.monotonic() - began, error)
+
+
+def _check_schedule(path: Path) -> None:
+    """Throw away a schedule that cannot be read: Celery would do so, too, with a page of complaint."""
+    try:
+        if any(path.parent.glob(f"{path.name}*")):
+            with shelve.open(str(path), "r") as schedule:
+                list(schedule)
+                schedule.get("entries")
+    except Exception:
+        logger.warning("%s is damaged: it is thrown away, and tasks run once more than they had to", path)
+        for file in path.parent.glob(f"{path.name}*"):
+            with suppress(OSError):
+                file.unlink()
+
 
 def run_worker() -> None:
     """Run a worker with its beat in this process until SIGTERM."""
@@ -56,6 +104,7 @@ def run_worker() -> None:
         for folder in (settings.LUNAROUTE.home / "broker", settings.LUNAROUTE.home / "broker" / "control"):
             with suppress(OSError):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_schedule(Path(app.conf.beat_schedule_filename))
     # In a thread: an own process for a clock would cost its memory.
     beat = Service(app)
     threading.Thread(target=lambda: beat.start(embedded_process=False), daemon=True).start()

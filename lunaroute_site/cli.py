@@ -5,6 +5,7 @@ Any other command is Django's (`migrate`, `createsuperuser`, …).
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -68,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
                 "migrate-store": record_commands.move,
             }
             return run[command](*options.arguments)
-        return {"env": env, "stop": stop, "status": status, "login": login}[command]()
+        if command == "status":
+            return status(options.json)
+        return {"env": env, "stop": stop, "login": login}[command]()
     except ConfigError as error:
         print(f"lunaroute-server: {error}", file=sys.stderr)
         return 2
@@ -99,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
+    parser.add_argument("--json", action="store_true", help="status: for programs")
     parser.add_argument(
         "command",
         nargs="?",
@@ -219,20 +223,25 @@ def stop() -> int:
     return 0
 
 
-def status() -> int:
-    """Say where the server of this home listens and what it records; exit code 1 where none runs."""
-    from lunaroute_site import config
+def status(as_json: bool = False) -> int:
+    """Say where the server of this home listens, what it records and how its processes are; 1 where none runs."""
+    from lunaroute_site import config, status_report
     from lunaroute_site.pidfile import running_server
 
-    home = config.current().home
-    server = running_server(home)
+    settings = config.current()
+    server = running_server(settings.home)
+    if as_json:
+        print(json.dumps(status_report.collect(settings, server), indent=2))
+        return 0 if server else 1
     if server is None:
-        print(f"LunaRoute is not running (home {home}).")
+        print(f"LunaRoute is not running (home {settings.home}).")
         return 1
     health = "" if _answers(server.url) else ", but does not answer"
     print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
     print(f"Recording: {server.recording}")
-    print(f"Home: {home}")
+    print(f"Home: {settings.home}")
+    for line in status_report.lines(status_report.collect(settings, server)):
+        print(line)
     return 0
 
 

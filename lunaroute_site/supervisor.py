@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 
-from lunaroute_site import logs, pidfile
+from lunaroute_site import logs, pidfile, states
 from lunaroute_site.closing import say_statistics
 
 logger = logging.getLogger("lunaroute.server")
@@ -50,6 +50,9 @@ class Child:
     pid: int = 0
     control: socket.socket | None = None
     deaths: list[float] = field(default_factory=list)
+    since: float = 0.0  # seconds since the epoch
+    restarts: int = 0
+    last_end: str = ""  # how the one before it ended
 
 
 def serve(no_worker: bool = False) -> int:
@@ -79,6 +82,7 @@ def serve(no_worker: bool = False) -> int:
             say_statistics(settings, settings.identity, since)
         return code
     finally:
+        states.forget(settings.home)
         pidfile.release(lock, settings.home)
 
 
@@ -238,6 +242,14 @@ class Tree:
         for note in self.settings.notes():
             print(note, flush=True)
 
+    def _tell(self) -> None:
+        """Write down how the children are."""
+        told = {
+            child.name: {"pid": child.pid, "since": child.since, "restarts": child.restarts, "last_end": child.last_end}
+            for child in self.children
+        }
+        states.write(self.settings.home, states.PROCESSES, told)
+
     # -- children --------------------------------------------------------------------------------------------
 
     def _start(self, child: Child) -> None:
@@ -247,7 +259,8 @@ class Tree:
         pid = os.fork()
         if pid:
             theirs.close()
-            child.pid, child.control = pid, ours
+            child.pid, child.control, child.since = pid, ours, time.time()
+            self._tell()
             return
         code = 1
         try:
@@ -288,8 +301,9 @@ class Tree:
         """Start again who died. False where that no longer helps."""
         now = time.monotonic()
         for child in self.children:
-            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
-                child.pid = 0
+            pid, status = os.waitpid(child.pid, os.WNOHANG) if child.pid else (0, 0)
+            if pid:
+                child.pid, child.restarts, child.last_end = 0, child.restarts + 1, _end_of(status)
                 child.control.close()
                 child.control = None
                 child.deaths = [at for at in child.deaths if now - at < 60] + [now]
@@ -297,7 +311,7 @@ class Tree:
                     logger.error("the %s process does not stay up: giving up", child.name)
                     return False
                 pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), 5)
-                logger.warning("the %s process ended unexpectedly: starting it again", child.name)
+                logger.warning("the %s process ended unexpectedly (%s): starting it again", child.name, child.last_end)
                 self._restart_at[child.name] = now + pause
         for child in self.children:
             if self._restart_at.get(child.name, now + 1) <= now:
@@ -366,6 +380,16 @@ class Tree:
         threading.Thread(target=_end_with, args=(control,), daemon=True).start()
         os.nice(10)
         run_worker()
+
+
+def _end_of(status: int) -> str:
+    """Say how a process ended, by what waitpid(2) gives."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
 
 
 def _end_with(control: socket.socket) -> None:
