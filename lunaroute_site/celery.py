@@ -98,16 +98,26 @@ def _check_schedule(path: Path) -> None:
                 file.unlink()
 
 
+def _run_beat() -> None:
+    try:
+        Service(app).start(embedded_process=False)
+    except Exception:
+        logger.exception("the schedule has stopped: the worker is started again")
+    logging.shutdown()
+    os._exit(1)  # a worker without its beat does nothing
+
+
 def run_worker() -> None:
     """Run a worker with its beat in this process until SIGTERM."""
-    if not settings.LUNAROUTE.redis_url:
-        for folder in (settings.LUNAROUTE.home / "broker", settings.LUNAROUTE.home / "broker" / "control"):
-            with suppress(OSError):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (
+        "broker",
+        *([] if settings.LUNAROUTE.redis_url else ["broker/control"]),
+    ):  # the schedule is in the first
+        with suppress(OSError):
+            (settings.LUNAROUTE.home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_schedule(Path(app.conf.beat_schedule_filename))
     # In a thread: an own process for a clock would cost its memory.
-    beat = Service(app)
-    threading.Thread(target=lambda: beat.start(embedded_process=False), daemon=True).start()
+    threading.Thread(target=_run_beat, daemon=True).start()
     # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
     warnings.simplefilter("ignore", SecurityWarning)
     logging.getLogger("kombu.connection").setLevel(logging.ERROR)
