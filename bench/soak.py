@@ -270,9 +270,8 @@ def report(watch: Watch, load: Load, stored: int, warm: float) -> bool:
                 print(
                     f"| {what}, {part} | {percentile(times, 50):.2f} | {percentile(times, 99):.2f} | {max(times):.1f} |"
                 )
-    print(
-        f"\n{load.sent} requests, {load.again} of them twice because an idle connection was closed, {len(load.wrong)} answers wrong or missing, {stored} exchanges are on record."
-    )
+    again = f"{load.again} of them sent again because an idle connection was closed"
+    print(f"\n{load.sent} requests, {again}; {len(load.wrong)} answers wrong or missing; {stored} exchanges on record.")
     for line in load.wrong[:10]:
         print(f"  {line}")
     return good and not load.wrong and stored == load.sent

@@ -16,7 +16,7 @@ from billiard import current_process
 from celery import Celery
 from celery.beat import Service
 from celery.platforms import SecurityWarning
-from celery.signals import task_postrun, task_prerun
+from celery.signals import celeryd_init, task_postrun, task_prerun
 from django.conf import settings
 
 from lunaroute_site import states
@@ -98,6 +98,14 @@ def _check_schedule(path: Path) -> None:
                 file.unlink()
 
 
+@celeryd_init.connect
+def _make_folders(**about: object) -> None:
+    """Make what the schedule and, without Redis, the messages lie in."""
+    for folder in ("broker", *([] if settings.LUNAROUTE.redis_url else ["broker/control"])):
+        with suppress(OSError):
+            (settings.LUNAROUTE.home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def _run_beat() -> None:
     try:
         Service(app).start(embedded_process=False)
@@ -109,12 +117,7 @@ def _run_beat() -> None:
 
 def run_worker() -> None:
     """Run a worker with its beat in this process until SIGTERM."""
-    for folder in (
-        "broker",
-        *([] if settings.LUNAROUTE.redis_url else ["broker/control"]),
-    ):  # the schedule is in the first
-        with suppress(OSError):
-            (settings.LUNAROUTE.home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folders()
     _check_schedule(Path(app.conf.beat_schedule_filename))
     # In a thread: an own process for a clock would cost its memory.
     threading.Thread(target=_run_beat, daemon=True).start()
