@@ -334,3 +334,7 @@ class SearchSession(models.Model):
 
     class Meta:
         db_table = "search_sessions"
+
+
+# Where Django looks for models.
+from sessions.budgets.models import Budget, BudgetNotice, BudgetSpend, QuotaWindow  # noqa: E402, F401
