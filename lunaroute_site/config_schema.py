@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from lunaroute_site.config_budgets import Budget, problem_of
 from lunaroute_site.config_routing import Provider, Routing, filled_provider
 from lunaroute_site.config_types import Count, Section
 from pii.patterns import compiled, matches_nothing
@@ -224,6 +225,7 @@ class Config(Section):
     logging: Logging = Logging()
     ui: Ui = Ui()
     routing: Routing = Routing()
+    budgets: tuple[Budget, ...] = ()
     allowed_hosts: list[Annotated[str, Field(min_length=1)]] = []
     auth_token: SecretStr | None = None
     redis_url: str | None = None
@@ -273,6 +275,8 @@ class Config(Section):
         for name in ("log_requests", "access_log"):
             if getattr(self.logging, name) and not self.session_recording.is_read:
                 notes.append(f"logging.{name}: no requests are logged, because session_recording.counting is false.")
+        if self.budgets and not self.session_recording.is_read:
+            notes.append("budgets: nothing is counted, because session_recording.counting is false.")
         return notes
 
     @field_validator("allowed_hosts", mode="before")
@@ -323,4 +327,10 @@ class Config(Section):
             names.add(rule.name)
             if problem := rule.problem(self.providers):
                 raise ValueError(f"routing.rules: rule {rule.name!r}: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_can_be_kept(self) -> Self:
+        if problem := problem_of(self.budgets):
+            raise ValueError(problem)
         return self

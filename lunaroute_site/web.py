@@ -3,18 +3,22 @@
 import gc
 import socket
 import sys
+from functools import partial
 
 
 def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool) -> None:
     """Serve on `listeners` until told to stop. `settings` is the configuration."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
+    from django.db import connections
+
     from lunaroute_site.asgi import application
     from lunaroute_site.metrics import watch
     from lunaroute_site.server import Server, reactor
     from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
     from sessions import metrics
+    from sessions.budgets.keeper import Keeper
     from sessions.live_hub import hub
 
     link = RecorderLink(reactor._asyncioEventloop, hub.news) if has_recorder else None
@@ -28,8 +32,13 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     serving.state.tell_unrecorded = metrics.count_unrecorded
     watch(serving.state)
     serving.begin()
+    keeper = Keeper(partial(setattr, serving.state, "stops"), hub.look_soon)
+    hub.listeners.append(keeper.count)
+    keeper.begin()
+    connections.close_all()
     server = Server(application, listeners, control, link)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.exchange)
     server.run()
+    keeper.stop()

@@ -13,6 +13,7 @@ _TYPES = {
     404: ("not_found_error", "invalid_request_error"),
     413: ("request_too_large", "invalid_request_error"),
     426: ("invalid_request_error", "invalid_request_error"),
+    429: ("rate_limit_error", "insufficient_quota"),
     500: ("api_error", "server_error"),
     502: ("api_error", "server_error"),
     503: ("overloaded_error", "server_error"),

@@ -7,6 +7,7 @@ from proxy.capture import End
 from proxy.guard import Guard
 from proxy.headers import REQUEST_DROPPED
 from proxy.link import RecorderLink
+from proxy.stops import Stops
 from proxy.upstream import Upstream
 from routing.board import Board
 from routing.codex_auth import CodexLogin
@@ -60,6 +61,7 @@ class State:
     environ: Mapping[str, str]
     link: RecorderLink | None = None  # None: nobody reads what passes
     guard: Guard | None = None  # asked before a request where `is_guarded`
+    stops: Stops | None = None  # None: no budget refuses anything
     stopping: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do

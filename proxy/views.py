@@ -6,6 +6,7 @@ its own.
 """
 
 import asyncio
+from time import time
 
 from proxy import routed, state
 from proxy.errors import UpstreamError
@@ -13,7 +14,9 @@ from proxy.exchange import Exchange
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import first
 from proxy.relay import failed, refused, relayed
-from proxy.sending import TooLarge, ask
+from proxy.sending import TooLarge, ask, read_whole
+from proxy.stops import Stop
+from routing.paths import is_billed
 from routing.snapshot import Refusal
 
 
@@ -38,6 +41,10 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     try:
         if length is not None and int(length) > current.max_body:
             raise TooLarge
+        if current.stops is not None and is_billed(method, scope["raw_path"]):
+            stop = current.stops.of(headers, target.metadata, time())
+            if stop is not None:
+                return await _stopped(exchange, request, stop)
         if current.may_act or not target.is_plain or target.provider_type != route.listener:
             call = await routed.consider(exchange, request, length)
             if call is not None:
@@ -61,3 +68,12 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         raise
     current.board.note(target.name, response.status < 500, exchange.started)
     return relayed(exchange, request, response)
+
+
+async def _stopped(exchange: Exchange, request: ProxyRequest, stop: Stop) -> RawResponse:
+    """Answer in the provider's place. The body is read, for the record; a client that asks first need not send it."""
+    scope = exchange.scope
+    has_body = first(scope["headers"], b"content-length") or first(scope["headers"], b"transfer-encoding")
+    if has_body and not scope.get("upgrade") and first(scope["headers"], b"expect") is None:
+        await read_whole(exchange, request)
+    return exchange.answer(stop.response(exchange.listener, time()), "budget", stop.message)

@@ -15,7 +15,16 @@ OWN_PREFIXES = (
     b"/api",
 )
 # Under /api only these are ours: Claude Code has addresses of its vendor under /api too.
-OWN_API = (b"/api/stats", b"/api/providers", b"/api/rules", b"/api/retention", b"/api/docs", b"/api/openapi.json")
+OWN_API = (
+    b"/api/stats",
+    b"/api/providers",
+    b"/api/rules",
+    b"/api/retention",
+    b"/api/docs",
+    b"/api/openapi.json",
+    b"/api/budgets",
+    b"/api/quotas",
+)
 
 ANTHROPIC_PREFIXES = (b"/v1/messages", b"/v1/complete")
 OPENAI_ONLY_PREFIXES = (b"/v1/chat/completions", b"/v1/responses", b"/responses", b"/v1/embeddings")
@@ -75,3 +84,18 @@ def endpoint_of(method: str, path: bytes) -> str:
     if method == "GET" and (path in (b"/v1/models", b"/models") or path.startswith((b"/v1/models/", b"/models/"))):
         return MODELS
     return ""
+
+
+# What a model's provider bills, where it is posted (a WebSocket carries the same).
+_BILLED = frozenset(
+    (
+        b"messages", b"messages/batches", b"complete", b"chat/completions", b"completions", b"responses",
+        b"responses/compact", b"embeddings", b"batches", b"realtime", b"audio/speech", b"audio/transcriptions",
+        b"audio/translations", b"images/generations", b"images/edits", b"images/variations",
+    )
+)  # fmt: skip
+
+
+def is_billed(method: str, path: bytes) -> bool:
+    """Tell whether a provider asks money for a request; `method` of a WebSocket is POST."""
+    return method == "POST" and path.strip(b"/").removeprefix(b"v1/") in _BILLED

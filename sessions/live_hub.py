@@ -90,6 +90,16 @@ class Hub:
         self._watched[session_id] = self._begun
         self._announce()
 
+    def look_soon(self) -> None:
+        """Let every page look at the database: something has changed that is no session. From any thread."""
+        if self._tasks:
+            self._tasks[0].get_loop().call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        for followers in list(self._followers.values()):
+            for follower in list(followers):
+                follower.changed([])
+
     def _announce(self) -> None:
         self._announce_at = 0.0
         self._wake.set()

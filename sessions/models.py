@@ -367,3 +367,7 @@ class RetentionRun(models.Model):
     class Meta:
         db_table = "retention_runs"
         ordering = ("-pk",)
+
+
+# Where Django looks for models.
+from sessions.budgets.models import Budget, BudgetNotice, BudgetSpend, QuotaWindow  # noqa: E402, F401
