@@ -20,7 +20,8 @@ OVERLOADED_SECS = 5.0  # an overload is soon over, a quota is not
 Headers = Iterable[tuple[bytes, bytes]]
 
 _ANTHROPIC, _UNIFIED, _OPENAI = "anthropic-ratelimit-", "anthropic-ratelimit-unified-", "x-ratelimit-"
-_PREFIXES = (b"retry-after", _ANTHROPIC.encode(), _OPENAI.encode())
+_CODEX = "x-codex-"  # of ChatGPT's subscriptions: no page describes them, but the client reads them
+_PREFIXES = (b"retry-after", _ANTHROPIC.encode(), _OPENAI.encode(), _CODEX.encode())
 _NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,18})?", re.ASCII)
 _DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ms|us|µs|ns|[dhms])", re.ASCII)
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -72,6 +73,8 @@ def quotas_of(headers: Headers, now_wall: float) -> tuple[Quota, ...]:
         elif name.startswith(_ANTHROPIC):
             kind, _, what = name.removeprefix(_ANTHROPIC).rpartition("-")
             _note(quotas, kind, what, value, now_wall)
+        elif name.startswith(_CODEX):
+            _codex(quotas, name.removeprefix(_CODEX), value, now_wall)
         elif name.startswith(_OPENAI):
             what, _, kind = name.removeprefix(_OPENAI).partition("-")
             _note(quotas, kind, what, value, now_wall)
@@ -120,6 +123,21 @@ def _unified(quotas: dict[str, Quota], name: str, value: str) -> None:
         quotas[kind] = replace(quota, limit=1.0, remaining=round(max(1 - number, 0.0), 6))
     elif what == "status" and value.lower() == "rejected":
         quotas[kind] = replace(quota, limit=1.0, remaining=0.0)
+
+
+def _codex(quotas: dict[str, Quota], name: str, value: str, now_wall: float) -> None:
+    window, _, what = name.partition("-")
+    number = _number(value)
+    if window not in ("primary", "secondary") or number is None:
+        return
+    kind = f"codex-{window}"
+    quota = quotas.get(kind, Quota(kind))
+    if what == "used-percent":
+        quotas[kind] = replace(quota, limit=1.0, remaining=round(max(1 - number / 100, 0.0), 6))
+    elif what == "reset-at":
+        quotas[kind] = replace(quota, reset_at=number)
+    elif what == "reset-after-seconds" and quota.reset_at is None:
+        quotas[kind] = replace(quota, reset_at=now_wall + number)
 
 
 def _reset(value: str, now_wall: float) -> float | None:

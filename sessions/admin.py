@@ -1,10 +1,13 @@
 """The record in the admin, to look at, not to change; and one's own prices, to change."""
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from sessions.models import Exchange, ModelPrice, Session, ToolCall
+from sessions.budgets.definitions import problems_of
+from sessions.budgets.sources import from_file
+from sessions.models import Budget, Exchange, ModelPrice, Session, ToolCall
 from sessions.repricing import models_of, reprice
 
 
@@ -85,3 +88,32 @@ class ModelPriceAdmin(admin.ModelAdmin):
     def price_anew(self, request: HttpRequest, chosen: QuerySet[ModelPrice]) -> None:
         done = reprice(models_of(chosen))
         self.message_user(request, f"{done.exchanges} exchanges of {done.sessions} sessions have a new cost.")
+
+
+class BudgetForm(forms.ModelForm):
+    """Says of each field what is wrong with it."""
+
+    class Meta:
+        model = Budget
+        fields = ("name", "enabled", "scope", "value", "period", "limit_usd", "refuse", "webhook_url")
+
+    def clean(self) -> dict:
+        cleaned = super().clean()
+        if not self.errors:
+            budget = Budget(**cleaned).definition()
+            if budget.name in {known.name for known in from_file()}:
+                self.add_error("name", "expected another name: a budget of the configuration file has it")
+            for problem in problems_of(budget):
+                field, _, words = problem.partition(": ")
+                self.add_error(field, words)
+        return cleaned
+
+
+@admin.register(Budget)
+class BudgetAdmin(admin.ModelAdmin):
+    """Budgets beside those of the file, which are read-only (docs/budgets.md)."""
+
+    form = BudgetForm
+    list_display = ("name", "enabled", "scope", "value", "period", "limit_usd", "refuse")
+    list_filter = ("enabled", "scope", "period")
+    search_fields = ("name", "value")

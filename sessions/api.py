@@ -1,4 +1,4 @@
-"""The REST API. Addresses by subject: api_sessions.py, api_stats.py, api_config.py, api_retention.py."""
+"""The REST API. Addresses by subject: api_sessions.py, api_stats.py, api_config.py, api_retention.py, api_budgets.py."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.cache import patch_vary_headers
 from ninja import NinjaAPI
 
-from sessions import api_config, api_retention, api_sessions, api_stats
+from sessions import api_budgets, api_config, api_retention, api_sessions, api_stats
 from sessions.api_common import JsonRenderer
 
 api = NinjaAPI(
@@ -23,6 +23,7 @@ api.add_router("", api_sessions.router)
 api.add_router("/api/stats", api_stats.router)
 api.add_router("/api", api_config.router)
 api.add_router("/api", api_retention.router)
+api.add_router("/api", api_budgets.router)
 
 
 def page_for_browsers(view: Callable) -> Callable:

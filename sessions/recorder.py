@@ -25,6 +25,7 @@ from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
 from sessions import memory, news, search
 from sessions.access_log import AccessLog
+from sessions.budgets import quotas
 from sessions.digest import ENDED, OPENED, Capture, Event, Live
 from sessions.log_feed import LAST, LogFeed
 from sessions.partial import Cursor
@@ -158,6 +159,7 @@ class Recorder:
         self._running: dict[str, Running] = {}  # by request id
         self._told_at = 0.0
         self._log, self._access_log = log, access_log
+        self._quotas = quotas.Book()
         self._due: float | None = None
         self._flushed_at = 0.0
         self._tidy_at: float | None = None
@@ -303,7 +305,16 @@ class Recorder:
             self._log.stored(noted, batches, time.monotonic())
         if self._access_log is not None:
             self._access_log.stored(batches)
+        self._note_quotas(batches)
         return True
+
+    def _note_quotas(self, batches: list[Batch]) -> None:
+        """Keep what answers tell of limits. Where that cannot be written now, it is with the next."""
+        self._quotas.take(row for batch in batches for row, _ in batch.ended)
+        try:
+            self._quotas.write(at_once=self._stopping)
+        except DatabaseError as error:
+            logger.debug("quotas wait: %s", error)
 
     def _follow(self, events: list[Event]) -> None:
         """Note which exchanges are under way. What was heard of them has been stored."""

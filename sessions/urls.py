@@ -4,7 +4,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from sessions.api import api, page_for_browsers
-from sessions.pages import figures, keeping, listing, redaction, routing, session
+from sessions.pages import budgets, figures, keeping, listing, redaction, routing, session
 
 _api = api.urls[0]
 for _pattern in _api:
@@ -20,6 +20,8 @@ urlpatterns = [
     path("ui/routing", routing.overall, name="routing"),
     path("ui/routing/reset", routing.reset, name="reset"),
     path("ui/settings", figures.configuration, name="settings"),
+    path("ui/notices", budgets.current, name="notices"),
+    path("ui/notices/<int:pk>/dismiss", budgets.dismiss, name="dismiss"),
     path("ui/store", keeping.store, name="store"),
     path("ui/pii/", redaction.attempt, name="redaction"),
     path("ui/sessions", listing.sessions, name="sessions"),

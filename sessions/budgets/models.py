@@ -1,5 +1,7 @@
 """Budgets of the admin, what has been spent, what somebody was told, and the quotas that providers report."""
 
+from datetime import UTC, datetime
+
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -86,3 +88,23 @@ class QuotaWindow(models.Model):
     class Meta:
         db_table = "quota_windows"
         constraints = [models.UniqueConstraint(fields=["provider", "account", "window"], name="quota_windows_once")]
+
+    @property
+    def used_percent(self) -> int | None:
+        """The share that is used, where it is known."""
+        if not self.limit or self.remaining is None:
+            return None
+        return min(max(round((1 - self.remaining / self.limit) * 100), 0), 100)
+
+    @property
+    def resets(self) -> datetime | None:
+        """When it begins anew."""
+        try:
+            return None if self.reset_at is None else datetime.fromtimestamp(self.reset_at, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None  # a time that no calendar has
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it has begun anew since it was told of."""
+        return self.resets is not None and self.resets < datetime.now(UTC)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from sessions import queries, stats
 from sessions.browser.charts import Bar, bars
+from sessions.budgets import quotas, statuses
 from sessions.models import Exchange, Session
 from sessions.pages import page
 
@@ -81,6 +82,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         running = Exchange.objects.filter(success=None).values("session_id")
         context |= {
             "overview": found.overview,
+            "budgets": statuses.read(datetime.now(UTC)),
+            "quotas": quotas.shown(datetime.now(UTC)),
             "cost": cost,
             "tokens": tokens,
             "models": found.models[:SHOWN],

@@ -11,6 +11,8 @@ import httpx
 import openai
 import pytest
 
+from lunaroute_site.config import load
+from tests.site.test_docs import blocks
 from tests.support.raw import RawClient
 from tests.support.server import eventually
 
@@ -181,3 +183,10 @@ def test_a_stream_that_runs_is_not_cut(limited, upstream):
         spend(server)
         gate.open()
         assert b"".join(pieces).endswith(b"data: {}\n\n")
+
+
+def test_the_pages_example_is_a_configuration(tmp_path):
+    (example,) = blocks("docs/budgets.md", "yaml")
+    path = tmp_path / "c.yaml"
+    path.write_text(example)
+    assert [budget.name for budget in load({"LUNAROUTE_CONFIG": str(path)}).budgets] == ["team", "moon, each day"]
