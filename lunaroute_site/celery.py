@@ -1,45 +1,43 @@
-"""Celery: maintenance of the store, away from proxy and recorder. Tasks and their times: sessions/tasks.py."""
+"""Celery: maintenance of the store, away from proxy and recorder. Tasks: sessions/tasks.py."""
 
 import logging
 import os
+import socket
 import threading
+import time
 import warnings
 from contextlib import suppress
-from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
 from billiard import current_process
-from celery import Celery
+from celery import Celery, signals
 from celery.beat import Service
 from celery.platforms import SecurityWarning
 from django.conf import settings
 
+from lunaroute_site import broker
+from lunaroute_site.schedule import RUNS, SCHEDULE, Runs, Schedule
 
-def _broker(home: Path, redis_url: str | None) -> dict:
-    if redis_url:
-        return {"broker_url": redis_url, "broker_connection_retry_on_startup": True}
-    folder = str(home / "broker")
-    return {
-        "broker_url": "filesystem://",
-        "broker_transport_options": {
-            "data_folder_in": folder,
-            "data_folder_out": folder,
-            "control_folder": str(home / "broker" / "control"),
-        },
-    }
+logger = logging.getLogger("lunaroute.worker")
 
+HOME = settings.LUNAROUTE.home
+# Seconds between two signs of life, and before a beat that failed is started again.
+HEARTBEAT, BEAT_AGAIN = 300.0, 30.0
 
 app = Celery("lunaroute")
 app.conf.update(
-    _broker(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url),
+    broker.options(HOME, settings.LUNAROUTE.redis_url),
     timezone="UTC",
     task_ignore_result=True,
     worker_hijack_root_logger=False,
     worker_concurrency=1,
+    worker_prefetch_multiplier=1,
     worker_pool="solo",
-    beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / "beat-schedule"),
+    beat_scheduler="lunaroute_site.schedule:Schedule",
+    beat_schedule_filename=str(HOME / "broker" / SCHEDULE),
     beat_schedule={
+        "heartbeat": {"task": "lunaroute_site.celery.heartbeat", "schedule": HEARTBEAT},
         "optimize-database": {"task": "sessions.tasks.optimize_database", "schedule": 24 * 3600.0},
         "retention": {
             "task": "sessions.tasks.retention",
@@ -49,16 +47,31 @@ app.conf.update(
 )
 app.autodiscover_tasks(["sessions"])
 
+# The supervisor's socket, in the worker that it started.
+_supervisor: socket.socket | None = None
 
-def run_worker() -> None:
-    """Run a worker with its beat in this process until SIGTERM."""
-    if not settings.LUNAROUTE.redis_url:
-        for folder in (settings.LUNAROUTE.home / "broker", settings.LUNAROUTE.home / "broker" / "control"):
-            with suppress(OSError):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # In a thread: an own process for a clock would cost its memory.
-    beat = Service(app)
-    threading.Thread(target=lambda: beat.start(embedded_process=False), daemon=True).start()
+
+@signals.celeryd_init.connect
+def _prepare(**_: object) -> None:
+    """Make ready what a worker needs, be it the server's own or one that was started apart."""
+    os.umask(0o077)
+    broker.prepare(HOME)
+    Runs(app, HOME / "broker" / RUNS)
+
+
+@app.task
+def heartbeat() -> None:
+    """Show that beat, broker and worker work, by having come through all of them; and clear away old messages."""
+    if _supervisor is not None:
+        with suppress(OSError):
+            _supervisor.send(b".", socket.MSG_DONTWAIT)
+    broker.sweep(HOME, time.time())
+
+
+def run_worker(supervisor: socket.socket) -> None:
+    """Run a worker with its beat in this process until SIGTERM. `supervisor` gets a byte with each heartbeat."""
+    global _supervisor
+    _supervisor = supervisor
     # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
     warnings.simplefilter("ignore", SecurityWarning)
     logging.getLogger("kombu.connection").setLevel(logging.ERROR)
@@ -66,4 +79,16 @@ def run_worker() -> None:
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )
+    # In a thread: an own process for a clock would cost its memory.
+    threading.Thread(target=_beat, daemon=True).start()
     worker.start()
+
+
+def _beat() -> None:
+    """Run the beat, whatever becomes of its broker."""
+    while True:
+        try:
+            Service(app, scheduler_cls=Schedule).start()
+        except Exception as error:
+            logger.warning("the schedule stopped (%s): it goes on in %d s", error, BEAT_AGAIN)
+        time.sleep(BEAT_AGAIN)

@@ -18,6 +18,7 @@ from lunaroute_site.config import ConfigError
 
 # Commands that parse what stands behind them themselves, and where: (module of this package, function).
 OWN_PARSERS = {
+    "status": ("status_command", "main"),
     "pii": ("pii_commands", "main"),
     "retention": ("retention_commands", "main"),
     "doctor": ("doctor_commands", "main"),
@@ -25,7 +26,7 @@ OWN_PARSERS = {
     "restore": ("backup_commands", "restore"),
     "db": ("db_commands", "main"),
 }
-COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
+COMMANDS = ("serve", "env", "stop", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "migrate-store": record_commands.move,
             }
             return run[command](*options.arguments)
-        return {"env": env, "stop": stop, "status": status, "login": login}[command]()
+        return {"env": env, "stop": stop, "login": login}[command]()
     except ConfigError as error:
         print(f"lunaroute-server: {error}", file=sys.stderr)
         return 2
@@ -174,7 +175,7 @@ def _start_detached(home: Path, log: Path) -> str | None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         server = running_server(home)
-        if server is not None and _answers(server.url):
+        if server is not None and answers(server.url):
             return None
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
@@ -187,7 +188,7 @@ def _start_detached(home: Path, log: Path) -> str | None:
     return f"the server did not answer within {START_TIMEOUT} s; see {log}"
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     import httpx
 
     try:
@@ -215,23 +216,6 @@ def stop() -> int:
             return 1
         time.sleep(0.02)
     print(f"LunaRoute (process {server.pid}) has stopped.")
-    return 0
-
-
-def status() -> int:
-    """Say where the server of this home listens and what it records; exit code 1 where none runs."""
-    from lunaroute_site import config
-    from lunaroute_site.pidfile import running_server
-
-    home = config.current().home
-    server = running_server(home)
-    if server is None:
-        print(f"LunaRoute is not running (home {home}).")
-        return 1
-    health = "" if _answers(server.url) else ", but does not answer"
-    print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
-    print(f"Recording: {server.recording}")
-    print(f"Home: {home}")
     return 0
 
 
