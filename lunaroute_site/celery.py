@@ -34,6 +34,7 @@ app.conf.update(
     worker_concurrency=1,
     worker_prefetch_multiplier=1,
     worker_pool="solo",
+    worker_cancel_long_running_tasks_on_connection_loss=True,  # none here; unset, it is warned about
     beat_scheduler="lunaroute_site.schedule:Schedule",
     beat_schedule_filename=str(HOME / "broker" / SCHEDULE),
     beat_schedule={
@@ -74,7 +75,9 @@ def run_worker(supervisor: socket.socket) -> None:
     _supervisor = supervisor
     # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
     warnings.simplefilter("ignore", SecurityWarning)
-    logging.getLogger("kombu.connection").setLevel(logging.ERROR)
+    # Of a broker that is away the schedule tells once; Celery would each time it tries.
+    for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     current_process()._name = "worker"
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"

@@ -5,18 +5,22 @@ everything again.
 """
 
 import logging
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from celery import Celery, signals
 from celery.beat import ScheduleEntry, Scheduler
+from kombu import Connection, Producer
 
 from lunaroute_site import states
 
 logger = logging.getLogger("lunaroute.worker")
 
 SCHEDULE, RUNS = "schedule.json", "runs.json"
+# Seconds until a broker that took no message is tried again.
+TRY_AGAIN = 5
 
 
 class Schedule(Scheduler):
@@ -25,6 +29,7 @@ class Schedule(Scheduler):
     def __init__(self, *arguments: object, schedule_filename: str, **options: object) -> None:
         self._path = Path(schedule_filename)
         self._ran: set[str] = set()
+        self._is_in_trouble = False
         super().__init__(*arguments, **options)
 
     def setup_schedule(self) -> None:
@@ -48,9 +53,32 @@ class Schedule(Scheduler):
     def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
         """Note that an entry runs now: before it is sent, so that a kill between the two repeats nothing."""
         following = super().reserve(entry)
-        self._ran.add(entry.name)
         self.sync()
         return following
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Producer | None = None) -> None:
+        """Send a task. Where the broker does not take it, it stays due."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:  # whatever a broker's library raises
+            self.schedule[entry.name] = entry
+            self._heap = None
+            self._note_trouble(error)
+            time.sleep(TRY_AGAIN)
+        else:
+            if self._is_in_trouble:
+                logger.warning("the broker is there again: the worker goes on")
+            self._is_in_trouble = False
+            self._ran.add(entry.name)
+        self.sync()
+
+    def _ensure_connected(self) -> Connection:
+        return self.connection.ensure_connection(lambda error, _: self._note_trouble(error))
+
+    def _note_trouble(self, error: Exception) -> None:
+        if not self._is_in_trouble:
+            logger.warning("the worker waits for its broker: %s", " ".join(str(error).split()))
+        self._is_in_trouble = True
 
     def sync(self) -> None:
         """Write down when each entry ran, or, where it never has, since when it waits."""

@@ -54,7 +54,8 @@ def gather(settings, now: datetime) -> dict[str, Any]:
     }
     if server is not None:
         kept = states.read(home / states.PROCESSES) or {}
-        answered = ask(server.url, settings.auth_token)
+        token = settings.auth_token.get_secret_value() if settings.auth_token else None
+        answered = ask(server.url, token)
         found |= {
             "pid": server.pid, "url": server.url, "recording": server.recording, "up_since": kept.get("up_since"),
             "processes": kept.get("processes") or {}, **answered,

@@ -27,7 +27,8 @@ def test_it_names_every_process_and_the_recorders_queue(start, tmp_path):
     server.wait_recorded(1)
     eventually(lambda: (server.home / "broker" / "schedule.json").exists(), "a schedule")
     found = status(tmp_path)
-    assert found["running"] and found["answers"]
+    assert found["running"]
+    assert found["answers"]
     assert (found["pid"], found["url"]) == (server.process.pid, server.url)
     assert set(found["processes"]) == {"web", "recorder", "worker"}
     assert {p["restarts"] for p in found["processes"].values()} == {0}

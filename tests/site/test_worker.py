@@ -54,11 +54,14 @@ def schedule(path: Path, **entries: float) -> Schedule:
     class Noting(Schedule):
         producer = None
         sent: list[str]
+        trouble: list[Exception]
 
-        def apply_entry(self, entry, producer=None):
+        def apply_async(self, entry, producer=None, advance=True, **options):
+            if self.trouble:
+                raise self.trouble.pop()
             self.sent.append(entry.name)
 
-    Noting.sent = []
+    Noting.sent, Noting.trouble = [], []
     return Noting(app=app, schedule_filename=str(path))
 
 
@@ -100,6 +103,21 @@ def test_a_damaged_schedule_is_made_anew(tmp_path, content):
     path.write_bytes(content)
     assert ticks(schedule(path, a=3600.0)) == []
     assert json.loads(path.read_text())["a"]["has_run"] is False
+
+
+def test_a_task_that_the_broker_does_not_take_stays_due(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("lunaroute_site.schedule.TRY_AGAIN", 0)
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"a": {"last_run_at": LONG_AGO, "has_run": True}}))
+    found = schedule(path, a=60.0)
+    found.trouble += [OSError("no broker"), OSError("no broker")]
+    found.tick()
+    assert json.loads(path.read_text())["a"]["last_run_at"] == LONG_AGO
+    assert ticks(found) == ["a"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the worker waits for its broker: no broker",
+        "the broker is there again: the worker goes on",
+    ]
 
 
 def test_a_time_yet_to_come_does_not_stop_a_task(tmp_path):
