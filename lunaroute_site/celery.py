@@ -1,44 +1,53 @@
-"""Celery: maintenance of the store, away from proxy and recorder. Tasks: sessions/tasks.py."""
+"""Celery: maintenance of the store, away from proxy and recorder. Tasks and their times: sessions/tasks.py."""
 
 import logging
 import os
-import socket
+import shelve
 import threading
 import time
 import warnings
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
 from billiard import current_process
-from celery import Celery, signals
+from celery import Celery
 from celery.beat import Service
 from celery.platforms import SecurityWarning
+from celery.signals import celeryd_init, task_postrun, task_prerun
 from django.conf import settings
 
-from lunaroute_site import broker
-from lunaroute_site.schedule import RUNS, SCHEDULE, Runs, Schedule
+from lunaroute_site import states
 
 logger = logging.getLogger("lunaroute.worker")
 
-HOME = settings.LUNAROUTE.home
-# Seconds between two signs of life, and before a beat that failed is started again.
-HEARTBEAT, BEAT_AGAIN = 300.0, 30.0
+
+def _broker(home: Path, redis_url: str | None) -> dict:
+    if redis_url:
+        return {"broker_url": redis_url, "broker_connection_retry_on_startup": True}
+    folder = str(home / "broker")
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": {
+            "data_folder_in": folder,
+            "data_folder_out": folder,
+            "control_folder": str(home / "broker" / "control"),
+        },
+    }
+
 
 app = Celery("lunaroute")
 app.conf.update(
-    broker.options(HOME, settings.LUNAROUTE.redis_url),
+    _broker(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url),
     timezone="UTC",
     task_ignore_result=True,
     worker_hijack_root_logger=False,
     worker_concurrency=1,
-    worker_prefetch_multiplier=1,
     worker_pool="solo",
-    worker_cancel_long_running_tasks_on_connection_loss=True,  # none here; unset, it is warned about
-    beat_scheduler="lunaroute_site.schedule:Schedule",
-    beat_schedule_filename=str(HOME / "broker" / SCHEDULE),
+    beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / "beat-schedule"),
     beat_schedule={
-        "heartbeat": {"task": "lunaroute_site.celery.heartbeat", "schedule": HEARTBEAT},
         "optimize-database": {"task": "sessions.tasks.optimize_database", "schedule": 24 * 3600.0},
         "retention": {
             "task": "sessions.tasks.retention",
@@ -48,50 +57,75 @@ app.conf.update(
 )
 app.autodiscover_tasks(["sessions"])
 
-# The supervisor's socket, in the worker that it started.
-_supervisor: socket.socket | None = None
+# Seconds after which a task hangs: the process ends, and the supervisor starts another.
+LONGEST = 3600.0
+_watching: dict[str, tuple[threading.Timer, float]] = {}
 
 
-@signals.celeryd_init.connect
-def _prepare(**_: object) -> None:
-    """Make ready what a worker needs, be it the server's own or one that was started apart."""
-    os.umask(0o077)
-    broker.prepare(HOME)
-    Runs(app, HOME / "broker" / RUNS)
+@task_prerun.connect
+def _begin(task_id: str, **about: object) -> None:
+    timer = threading.Timer(LONGEST, _give_up, (task_id,))
+    timer.daemon = True
+    timer.start()
+    _watching[task_id] = timer, time.monotonic()
 
 
-@app.task
-def heartbeat() -> None:
-    """Show that beat, broker and worker work, by having come through all of them; and clear away old messages."""
-    if _supervisor is not None:
+def _give_up(task_id: str) -> None:
+    logger.error("task %s has taken %d s: the worker is started again", task_id, LONGEST)
+    logging.shutdown()
+    os._exit(1)
+
+
+@task_postrun.connect
+def _ended(task_id: str, task: Any, retval: object, state: str | None = None, **about: object) -> None:
+    timer, began = _watching.pop(task_id)
+    timer.cancel()
+    error = "" if state == "SUCCESS" else f"{type(retval).__name__}: {retval}"[:500]
+    states.note_task(settings.LUNAROUTE.home, task.name, time.monotonic() - began, error)
+
+
+def _check_schedule(path: Path) -> None:
+    """Throw away a schedule that cannot be read: Celery would do so, too, with a page of complaint."""
+    try:
+        if any(path.parent.glob(f"{path.name}*")):
+            with shelve.open(str(path), "r") as schedule:
+                list(schedule)
+                schedule.get("entries")
+    except Exception:
+        logger.warning("%s is damaged: it is thrown away, and tasks run once more than they had to", path)
+        for file in path.parent.glob(f"{path.name}*"):
+            with suppress(OSError):
+                file.unlink()
+
+
+@celeryd_init.connect
+def _make_folders(**about: object) -> None:
+    """Make what the schedule and, without Redis, the messages lie in."""
+    for folder in ("broker", *([] if settings.LUNAROUTE.redis_url else ["broker/control"])):
         with suppress(OSError):
-            _supervisor.send(b".", socket.MSG_DONTWAIT)
-    broker.sweep(HOME, time.time())
+            (settings.LUNAROUTE.home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def run_worker(supervisor: socket.socket) -> None:
-    """Run a worker with its beat in this process until SIGTERM. `supervisor` gets a byte with each heartbeat."""
-    global _supervisor
-    _supervisor = supervisor
+def _run_beat() -> None:
+    try:
+        Service(app).start(embedded_process=False)
+    except Exception:
+        logger.exception("the schedule has stopped: the worker is started again")
+    logging.shutdown()
+    os._exit(1)  # a worker without its beat does nothing
+
+
+def run_worker() -> None:
+    """Run a worker with its beat in this process until SIGTERM."""
+    _make_folders()
+    _check_schedule(Path(app.conf.beat_schedule_filename))
+    # In a thread: an own process for a clock would cost its memory.
+    threading.Thread(target=_run_beat, daemon=True).start()
     # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
     warnings.simplefilter("ignore", SecurityWarning)
-    # Of a broker that is away the schedule tells once; Celery would each time it tries.
-    for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)
     current_process()._name = "worker"
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )
-    # In a thread: an own process for a clock would cost its memory.
-    threading.Thread(target=_beat, daemon=True).start()
     worker.start()
-
-
-def _beat() -> None:
-    """Run the beat, whatever becomes of its broker."""
-    while True:
-        try:
-            Service(app, scheduler_cls=Schedule).start()
-        except Exception as error:
-            logger.warning("the schedule stopped (%s): it goes on in %d s", error, BEAT_AGAIN)
-        time.sleep(BEAT_AGAIN)

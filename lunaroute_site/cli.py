@@ -5,6 +5,7 @@ Any other command is Django's (`migrate`, `createsuperuser`, …).
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -18,7 +19,6 @@ from lunaroute_site.config import ConfigError
 
 # Commands that parse what stands behind them themselves, and where: (module of this package, function).
 OWN_PARSERS = {
-    "status": ("status_command", "main"),
     "pii": ("pii_commands", "main"),
     "retention": ("retention_commands", "main"),
     "doctor": ("doctor_commands", "main"),
@@ -26,7 +26,7 @@ OWN_PARSERS = {
     "restore": ("backup_commands", "restore"),
     "db": ("db_commands", "main"),
 }
-COMMANDS = ("serve", "env", "stop", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
+COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
 # Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
@@ -35,6 +35,7 @@ START_TIMEOUT, STOP_TIMEOUT = 20, 60
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit code: 0 done, 1 it failed, 2 the call or the configuration is wrong."""
+    os.umask(0o077)  # what commands write is the record, or is made of it
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, behind = _split(arguments)
     options, rest = _parser().parse_known_args(arguments)
@@ -68,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
                 "migrate-store": record_commands.move,
             }
             return run[command](*options.arguments)
+        if command == "status":
+            return status(options.json)
         return {"env": env, "stop": stop, "login": login}[command]()
     except ConfigError as error:
         print(f"lunaroute-server: {error}", file=sys.stderr)
@@ -99,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
+    parser.add_argument("--json", action="store_true", help="status: for programs")
     parser.add_argument(
         "command",
         nargs="?",
@@ -175,7 +179,7 @@ def _start_detached(home: Path, log: Path) -> str | None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         server = running_server(home)
-        if server is not None and answers(server.url):
+        if server is not None and _answers(server.url):
             return None
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
@@ -188,7 +192,7 @@ def _start_detached(home: Path, log: Path) -> str | None:
     return f"the server did not answer within {START_TIMEOUT} s; see {log}"
 
 
-def answers(url: str) -> bool:
+def _answers(url: str) -> bool:
     import httpx
 
     try:
@@ -216,6 +220,28 @@ def stop() -> int:
             return 1
         time.sleep(0.02)
     print(f"LunaRoute (process {server.pid}) has stopped.")
+    return 0
+
+
+def status(as_json: bool = False) -> int:
+    """Say where the server of this home listens, what it records and how its processes are; 1 where none runs."""
+    from lunaroute_site import config, status_report
+    from lunaroute_site.pidfile import running_server
+
+    settings = config.current()
+    server = running_server(settings.home)
+    if as_json:
+        print(json.dumps(status_report.collect(settings, server), indent=2))
+        return 0 if server else 1
+    if server is None:
+        print(f"LunaRoute is not running (home {settings.home}).")
+        return 1
+    health = "" if _answers(server.url) else ", but does not answer"
+    print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
+    print(f"Recording: {server.recording}")
+    print(f"Home: {settings.home}")
+    for line in status_report.lines(status_report.collect(settings, server)):
+        print(line)
     return 0
 
 

@@ -27,15 +27,11 @@ from lunaroute_site.closing import say_statistics
 
 logger = logging.getLogger("lunaroute.server")
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM}
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
 # Seconds: for the web process to drain and flush, for the recorder to store what it has.
 WEB_STOP, RECORDER_STOP = 45, 20
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
-# Seconds between two tries to start it again, at most; without it, nobody misses the worker for a while.
-PAUSE, WORKER_PAUSE = 5, 60
-# Seconds without a sign of life after which the worker hangs, and between two looks.
-SILENCE, LOOK = 3600, 60
 # prctl(2): whether a core may be written of this process.
 PR_SET_DUMPABLE = 4
 
@@ -54,8 +50,9 @@ class Child:
     pid: int = 0
     control: socket.socket | None = None
     deaths: list[float] = field(default_factory=list)
-    heard_at: float = 0.0
-    why: str = ""  # it was killed by its supervisor
+    since: float = 0.0  # seconds since the epoch
+    restarts: int = 0
+    last_end: str = ""  # how the one before it ended
 
 
 def serve(no_worker: bool = False) -> int:
@@ -85,6 +82,7 @@ def serve(no_worker: bool = False) -> int:
             say_statistics(settings, settings.identity, since)
         return code
     finally:
+        states.forget(settings.home)
         pidfile.release(lock, settings.home)
 
 
@@ -202,7 +200,6 @@ class Tree:
         if not no_worker:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}
-        self.states = states.Processes(settings.home, states.now())
 
     def run(self, server: pidfile.RunningServer) -> int:
         """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
@@ -217,19 +214,18 @@ class Tree:
             caught = self._wait()
             if caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 return self._stop()
-            self._listen_to_worker()
             if not self._reap():
                 self._stop()
                 return 1
 
     def _wait(self) -> int:
-        """Wait for a signal, which SIGALRM makes one of when there is something else to do."""
-        pauses = [at - time.monotonic() for at in self._restart_at.values()]
-        if self.worker in self.children:
-            pauses.append(LOOK)
-        if pauses:
-            signal.setitimer(signal.ITIMER_REAL, max(min(pauses), 0.001))
-        return signal.sigwait(SIGNALS)
+        if not self._restart_at:
+            return signal.sigwait(SIGNALS)
+        pause = max(min(self._restart_at.values()) - time.monotonic(), 0.001)
+        caught = signal.sigtimedwait(SIGNALS, pause) if hasattr(signal, "sigtimedwait") else None
+        if caught is None and not hasattr(signal, "sigtimedwait"):
+            time.sleep(pause)
+        return caught.si_signo if caught else 0
 
     def _announce(self, server: pidfile.RunningServer) -> None:
         print(
@@ -246,6 +242,14 @@ class Tree:
         for note in self.settings.notes():
             print(note, flush=True)
 
+    def _tell(self) -> None:
+        """Write down how the children are."""
+        told = {
+            child.name: {"pid": child.pid, "since": child.since, "restarts": child.restarts, "last_end": child.last_end}
+            for child in self.children
+        }
+        states.write(self.settings.home, states.PROCESSES, told)
+
     # -- children --------------------------------------------------------------------------------------------
 
     def _start(self, child: Child) -> None:
@@ -255,8 +259,8 @@ class Tree:
         pid = os.fork()
         if pid:
             theirs.close()
-            child.pid, child.control, child.heard_at = pid, ours, time.monotonic()
-            self.states.started(child.name, pid)
+            child.pid, child.control, child.since = pid, ours, time.time()
+            self._tell()
             return
         code = 1
         try:
@@ -293,47 +297,28 @@ class Tree:
                 socket.send_fds(child.control, [b"L"], [end.fileno()])
             end.close()
 
-    def _listen_to_worker(self) -> None:
-        """Kill a worker that has given no sign of life for long: the solo pool knows no limit of a task's time."""
-        worker, now = self.worker, time.monotonic()
-        if not worker.pid or worker.control is None:
-            return
-        with suppress(OSError):
-            if worker.control.recv(4096, socket.MSG_DONTWAIT):
-                worker.heard_at = now
-        if now - worker.heard_at > SILENCE:
-            worker.why = f"no sign of life for {SILENCE} s"
-            os.kill(worker.pid, signal.SIGKILL)  # not reaped yet, so it is the same process
-
     def _reap(self) -> bool:
         """Start again who died. False where that no longer helps."""
         now = time.monotonic()
         for child in self.children:
             pid, status = os.waitpid(child.pid, os.WNOHANG) if child.pid else (0, 0)
-            if pid and not self._note_end(child, child.why or states.why_ended(status), now):
-                return False
+            if pid:
+                child.pid, child.restarts, child.last_end = 0, child.restarts + 1, _end_of(status)
+                child.control.close()
+                child.control = None
+                child.deaths = [at for at in child.deaths if now - at < 60] + [now]
+                if len(child.deaths) > MAX_DEATHS:
+                    logger.error("the %s process does not stay up: giving up", child.name)
+                    return False
+                pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), 5)
+                logger.warning("the %s process ended unexpectedly (%s): starting it again", child.name, child.last_end)
+                self._restart_at[child.name] = now + pause
         for child in self.children:
             if self._restart_at.get(child.name, now + 1) <= now:
                 del self._restart_at[child.name]
                 self._start(child)
                 if child is not self.worker:
                     self._connect()
-        return True
-
-    def _note_end(self, child: Child, why: str, now: float) -> bool:
-        """Plan when to start it again. False where it is needed and does not stay up."""
-        child.pid, child.why = 0, ""
-        child.control.close()
-        child.control = None
-        longest = PAUSE if child.essential else WORKER_PAUSE
-        child.deaths = [at for at in child.deaths if now - at < 55 + longest] + [now]
-        self.states.ended(child.name, why)
-        if child.essential and len(child.deaths) > MAX_DEATHS:
-            logger.error("the %s process does not stay up (%s): giving up", child.name, why)
-            return False
-        pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), longest)
-        logger.warning("the %s process ended unexpectedly (%s): starting it again", child.name, why)
-        self._restart_at[child.name] = now + pause
         return True
 
     def _stop(self) -> int:
@@ -394,7 +379,17 @@ class Tree:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         threading.Thread(target=_end_with, args=(control,), daemon=True).start()
         os.nice(10)
-        run_worker(control)
+        run_worker()
+
+
+def _end_of(status: int) -> str:
+    """Say how a process ended, by what waitpid(2) gives."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
 
 
 def _end_with(control: socket.socket) -> None:

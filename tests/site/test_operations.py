@@ -1,4 +1,4 @@
-"""What runs it for months: the files under deploy/, and the commands of docs/operations.md."""
+"""The files under deploy/ that start a server, and the commands of the pages about running it."""
 
 import configparser
 import json
@@ -6,193 +6,128 @@ import os
 import plistlib
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
-import pytest
-
-from lunaroute_site import supervisor
+from tests.site.test_commands import run
 from tests.site.test_docs import blocks
-from tests.support.server import ROOT, environment, eventually, free_port
+from tests.support.server import ROOT, environment, eventually, start_server
 
 DEPLOY = ROOT / "deploy"
-# Seconds that a server may take to stop.
-STOPS_WITHIN = supervisor.WEB_STOP + supervisor.RECORDER_STOP + 5
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A user's home directory with the clone's command at the place where the files expect it."""
-    command = tmp_path / "lunaroute" / ".venv" / "bin" / "lunaroute-server"
-    command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m lunaroute_site.cli "$@"\n')
-    command.chmod(0o755)
-    return tmp_path
-
-
-def serves_and_stops(
-    command: list[str], cwd: Path, environ: dict[str, str], port: int, probe: list[str] | None = None
-) -> None:
-    """Run a command that serves, until it answers; then let it stop as a service manager does."""
-    with open(cwd / "serve.log", "w+") as log:
-        process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=log, stderr=log, start_new_session=True)
-        try:
-
-            def answers() -> bool:
-                assert process.poll() is None, (cwd / "serve.log").read_text()
-                try:
-                    return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).status == 200
-                except OSError:
-                    return False
-
-            eventually(answers, "an answer", 60)
-            if probe:
-                subprocess.run(probe, cwd=cwd, env=environ, check=True, timeout=30)
-            process.terminate()
-            assert process.wait(STOPS_WITHIN) == 0, (cwd / "serve.log").read_text()
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, 9)
-
-
-# -- systemd ------------------------------------------------------------------------------------------------------
 
 
 def unit() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None, strict=True, comment_prefixes=("#",), delimiters=("=",))
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str
     parser.read(DEPLOY / "lunaroute.service")
     return parser
 
 
-def test_the_units_command_serves(home):
-    port = free_port()
-    command = shlex.split(unit()["Service"]["ExecStart"].replace("%h", str(home)))
-    serves_and_stops(command, home, environment(home, LUNAROUTE_PORT=str(port)), port)
-
-
-def test_the_unit_gives_the_server_time_to_stop_and_leaves_the_order_to_it():
-    service = unit()["Service"]
-    assert int(service["TimeoutStopSec"]) > STOPS_WITHIN
-    assert service["KillMode"] == "mixed"
-    assert service["RestartPreventExitStatus"] == "2"
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="without systemd")
-def test_systemd_takes_the_unit(home):
-    environ = {**environment(home), "XDG_RUNTIME_DIR": str(home)}
-    command = ["systemd-analyze", "verify", "--user", "--man=no", str(DEPLOY / "lunaroute.service")]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "lunaroute.service" not in done.stderr, done.stderr
-
-
-# -- launchd ------------------------------------------------------------------------------------------------------
-
-
-def test_the_agents_command_serves(home):
-    port, agent = free_port(), plistlib.loads((DEPLOY / "com.lunaroute.server.plist").read_bytes())
-    serves_and_stops(agent["ProgramArguments"], home, environment(home, LUNAROUTE_PORT=str(port)), port)
-    assert "LunaRoute listens on" in (home / "Library" / "Logs" / "lunaroute.log").read_text()
-
-
-def test_the_agent_is_kept_alive_and_given_time_to_stop():
-    agent = plistlib.loads((DEPLOY / "com.lunaroute.server.plist").read_bytes())
-    assert agent["Label"] == "com.lunaroute.server"
-    assert agent["KeepAlive"] == {"SuccessfulExit": False}
-    assert agent["ExitTimeOut"] > STOPS_WITHIN
-    assert agent["Umask"] == 0o077
-
-
-# -- container ----------------------------------------------------------------------------------------------------
+def command_of(words: list[str]) -> list[str]:
+    """The arguments of `lunaroute-server` in a unit's command."""
+    assert Path(words[0]).name == "lunaroute-server"
+    return words[1:]
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The instructions of the Containerfile: (name, the rest)."""
-    text = re.sub(r"^#.*\n", "", (DEPLOY / "Containerfile").read_text(), flags=re.MULTILINE)
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [tuple(line.split(" ", 1)) for line in lines if line.strip()]
+    text = re.sub(r"\\\n\s*", "", (DEPLOY / "Containerfile").read_text())
+    return [tuple(line.split(" ", 1)) for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def test_what_is_copied_serves_with_the_files_own_settings(tmp_path):
-    image = tmp_path / "image"
-    image.mkdir()
-    for name, rest in instructions():
-        if name == "COPY":
-            *sources, target = rest.split()
-            for source in sources:
-                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-                copy(ROOT / source, image / target)
-    settings = dict(pair.split("=") for name, rest in instructions() if name == "ENV" for pair in rest.split())
-    (command,) = [json.loads(rest) for name, rest in instructions() if name == "CMD"]
-    (probe,) = [json.loads(rest.split("CMD ", 1)[1]) for name, rest in instructions() if name == "HEALTHCHECK"]
-    assert command == ["lunaroute-server", "serve"]
-    port = free_port()
-    settings |= {"LUNAROUTE_HOME": str(tmp_path / "data"), "LUNAROUTE_PORT": str(port)}
-    environ = environment(tmp_path, **settings, LUNAROUTE_AUTH_TOKEN="t" * 32)
-    serve = [
-        sys.executable,
-        "-P",
-        "-c",
-        f"import sys; sys.path.insert(0, {str(image)!r}); from lunaroute_site.cli import main; sys.exit(main())",
-    ]
-    serves_and_stops([*serve, *command[1:]], image, environ, port, [sys.executable, *probe[1:]])
-    refused = subprocess.run(
-        [*serve, "serve"], cwd=image, env={**environ, "LUNAROUTE_AUTH_TOKEN": ""}, capture_output=True, text=True
+def test_the_unit_of_systemd_starts_a_server_and_gives_it_time_to_end():
+    service = unit()["Service"]
+    assert command_of(shlex.split(service["ExecStart"])) == ["serve"]
+    assert int(service["TimeoutStopSec"]) > 30 + 10  # streams, then the recorder
+    assert service["KillMode"] == "mixed"  # the supervisor alone gets SIGTERM
+    assert service["ProtectSystem"] == "strict"
+    assert "%h/.lunaroute" in service["ReadWritePaths"]
+    assert unit()["Install"]["WantedBy"]
+
+
+def test_the_property_list_of_launchd_starts_a_server():
+    plist = plistlib.loads((DEPLOY / "com.lunaroute.server.plist").read_bytes())
+    assert command_of(plist["ProgramArguments"]) == ["serve"]
+    assert plist["ExitTimeOut"] > 40
+    assert plist["Umask"] == 0o077
+    assert plist["Label"] == "com.lunaroute.server"
+
+
+def test_the_container_has_all_that_the_server_needs():
+    copied = {name.strip("/") for kind, rest in instructions() if kind == "COPY" for name in rest.split()[:-1]}
+    assert all((ROOT / name).exists() for name in copied)
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench"}
+    assert packages | {"templates", "static", "manage.py", "requirements.txt", "pyproject.toml"} <= copied
+    last = dict(instructions())
+    assert json.loads(last["CMD"]) == ["lunaroute-server", "serve"]
+    assert last["USER"] == "lunaroute"
+    assert "LUNAROUTE_AUTH_TOKEN" not in last["ENV"]  # one's own, each
+
+
+def test_the_containers_health_check_tells_whether_it_answers(tmp_path, provider):
+    check = next(rest for kind, rest in instructions() if kind == "HEALTHCHECK")
+    command = json.loads(check[check.index("[") :])
+    server = start_server(tmp_path, provider.url)
+    command = [sys.executable, *(word.replace(":8081", f":{server.port}") for word in command[1:])]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert server.stop() == 0
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0
+
+
+def test_the_containers_environment_starts_with_a_token_and_not_without(tmp_path, provider):
+    given = dict(part.split("=", 1) for part in dict(instructions())["ENV"].split())
+    assert "LUNAROUTE_AUTH_TOKEN" in run(tmp_path, "serve", LUNAROUTE_HOST=given["LUNAROUTE_HOST"]).stderr
+    token = "x" * 32
+    server = start_server(tmp_path, provider.url, LUNAROUTE_HOST=given["LUNAROUTE_HOST"], LUNAROUTE_AUTH_TOKEN=token)
+    assert server.get("/sessions")[0] == 401
+    assert server.stop() == 0
+
+
+def test_the_pages_commands_work(tmp_path, provider):
+    """Those that need no systemd, in the order in which they stand there."""
+    server = start_server(tmp_path, provider.url, worker=True)
+    (tmp_path / "lunaroute-server").write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m lunaroute_site.cli "$@"\n'
     )
-    assert refused.returncode != 0
-    assert "LUNAROUTE_AUTH_TOKEN" in refused.stderr
+    (tmp_path / "lunaroute-server").chmod(0o755)
+    environ = environment(tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", LUNAROUTE_PORT=str(server.port))
+    shell_ = [
+        block
+        for page in ("operations", "retention", "upkeep")
+        for block in blocks(f"docs/{page}.md", "bash")
+        if not re.search(r"systemctl|git pull|zstdcat", block)
+    ]
+    assert len(shell_) > 7
+    try:
+        for block in shell_:
+            if "db rebuild" in block or "restore" in block:
+                continue  # test_upgrade.py, test_backup.py
+            block = block.replace("localhost:8081", f"localhost:{server.port}")
+            done = subprocess.run(
+                ["bash", "-euc", block], env={**environ, "ANTHROPIC_BASE_URL": "x"}, cwd=tmp_path, capture_output=True, text=True,
+                check=False, timeout=60,
+            )  # fmt: skip
+            reached = "doctor" in block and "--offline" not in block
+            assert done.returncode == 0 or reached, (block, done.stdout, done.stderr)
+        assert len(list(tmp_path.glob("lunaroute-2*.tar.zst"))) == 1
+        eventually(lambda: "worker: process" in run(tmp_path, "status").stdout, "a worker")
+    finally:
+        assert server.stop() == 0
 
 
-def test_the_image_does_not_run_as_root_and_keeps_its_home_in_a_volume():
-    found = dict(instructions())
-    assert found["FROM"] == "python:3.13-slim"
-    assert found["USER"] == "lunaroute"
-    assert found["VOLUME"] == "/data"
-    assert found["STOPSIGNAL"] == "SIGTERM"
-
-
-def test_what_is_copied_is_not_ignored():
-    taken = {line[1:].rstrip("*") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    for name, rest in instructions():
-        for source in rest.split()[:-1] if name == "COPY" else ():
-            assert any(source.startswith(prefix) for prefix in taken), source
-
-
-# -- the page -----------------------------------------------------------------------------------------------------
-
-
-def test_the_pages_commands_run(start, home, tmp_path):
-    server = start()
-    binaries = home / "lunaroute" / ".venv" / "bin"
-    environ = environment(tmp_path, PATH=f"{binaries}:{os.environ['PATH']}")
-    for block in blocks("docs/operations.md", "bash"):
-        command = block.replace("localhost:8081", f"localhost:{server.port}")
-        done = subprocess.run(
-            ["bash", "-euc", command],
-            env=environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+def test_a_worker_may_run_apart(tmp_path, provider):
+    config = tmp_path / "often.yaml"
+    config.write_text("session_recording: {cleanup: {retention: {cleanup_interval_minutes: 0.02}}}\n")
+    server = start_server(tmp_path, provider.url, "--config", str(config))
+    celery = Path(sys.executable).parent / "celery"
+    environ = environment(tmp_path, LUNAROUTE_CONFIG=str(config))
+    with open(tmp_path / "celery.log", "wb") as log:
+        worker = subprocess.Popen(
+            [celery, "-A", "lunaroute_site", "worker", "-B"], cwd=ROOT, env=environ, stdout=log, stderr=log
         )
-        assert done.returncode == 0, (command, done.stderr)
-    assert list(tmp_path.glob("lunaroute-*.tar.zst"))
-
-
-def test_the_pages_configuration_is_taken(start, tmp_path):
-    (block,) = blocks("docs/operations.md", "yaml")
-    (tmp_path / "c.yaml").write_text(block)
-    server = start("--config", str(tmp_path / "c.yaml"))
-    assert server.get("/healthz")[0] == 200
-
-
-def test_files_that_the_page_names_are_there():
-    page = (ROOT / "docs" / "operations.md").read_text()
-    named = re.findall(r"`(?:deploy/)?([\w.]+\.(?:service|plist)|Containerfile)`", page)
-    assert len(named) >= 3
-    assert all((DEPLOY / name).exists() for name in named)
+    try:
+        eventually(lambda: (server.home / "tasks.json").exists(), "a run of the worker", 30)
+    finally:
+        worker.terminate()
+        worker.wait(20)
+        assert server.stop() == 0
