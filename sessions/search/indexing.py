@@ -89,10 +89,8 @@ class Indexer:
     def _of(self, session: int) -> set[bytes | int]:
         known = self._known.get(session)
         if known is None:
-            known = self._known[session] = set(
             there = SearchDocument.objects.filter(_range_of(session)).values_list("blob", flat=True)
             known = self._known[session] = set(map(bytes, there))
-            )
         self._known.move_to_end(session)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
