@@ -12,9 +12,11 @@ from bench.clients import connect, latencies, percentile, request, stream_delays
 from bench.ingest import bench_ingest
 from bench.pages import bench_pages
 from bench.pii import bench_pii
+from bench.retention import bench_retention
 from bench.routing import bench_routing
 from bench.servers import lunaroute, nginx, settle
 from bench.storage import bench_storage
+from bench.watching import bench_watching
 from tests.support.server import free_port
 
 
@@ -178,6 +180,8 @@ def main() -> None:
     bench_pages(table, line, rounds)
     bench_pii(table, line, spread, rounds)
     bench_routing(table, line, spread, count, rounds)
+    bench_retention(table, line, 1_000 if quick else 10_000)
+    bench_watching(table, line, spread, count, rounds)
     if not quick:  # its database takes a while to fill
         subprocess.run([sys.executable, "-m", "bench.search"], check=True)
 

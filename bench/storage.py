@@ -4,7 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from bench.conversations import REQUEST_HEADERS, Conversation, answer_headers
+from bench.conversations import REQUEST_HEADERS, Conversation, Turn, answer_headers
 from bench.ingest import Recorder
 from tests.support.exchanges import frames, packed
 
@@ -37,14 +37,27 @@ def measure(turns: int, step: int, marks: tuple[int, ...]) -> tuple[int, int, li
                 found.append(stored(recorder.home))
             size = len(turn.body)
             sent += size
-            pieces = [b"".join(turn.events[at : at + 12]) for at in range(0, len(turn.events), 12)]
-            headers = [*REQUEST_HEADERS, ("content-length", str(size))]
-            some = frames(turn.body, pieces, headers=headers, answer_headers=answer_headers(number))
-            recorder.send(packed(number + 1, some))
+            recorder.send(_captured(number, turn))
         recorder.wait()
         time.sleep(QUIET)
         found.append(stored(recorder.home))
     return size, sent, found
+
+
+def _captured(number: int, turn: Turn) -> bytes:
+    pieces = [b"".join(turn.events[at : at + 12]) for at in range(0, len(turn.events), 12)]
+    headers = [*REQUEST_HEADERS, ("content-length", str(len(turn.body)))]
+    return packed(number + 1, frames(turn.body, pieces, headers=headers, answer_headers=answer_headers(number)))
+
+
+def session_file(turns: int = 100) -> bytes:
+    """Give the JSONL file of such a session."""
+    with Recorder() as recorder:
+        for number, turn in enumerate(Conversation(7, 20_000, 2_800).turns(turns)):
+            recorder.send(_captured(number, turn))
+        recorder.wait()
+        (path,) = (recorder.home / ".lunaroute" / "sessions").glob("*/*.jsonl")
+        return path.read_bytes()
 
 
 def bench_storage(table, line) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Model
@@ -70,7 +71,7 @@ def release(held: Held) -> None:
     _delete_blobs(held.contents | _delete_nodes(held.places))
 
 
-def _parts(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _parts(keys: Iterable[Any]) -> Iterator[list[Any]]:
     listed = list(keys)
     for start in range(0, len(listed), AT_ONCE):
         yield listed[start : start + AT_ONCE]
@@ -136,22 +137,24 @@ def remove_left_files(recorder: str) -> None:
     remove_files(list(FileRemoval.objects.filter(recorder=recorder).values_list("path", flat=True)), recorder)
 
 
-def remove_files(paths: Iterable[str], recorder: str = "") -> None:
+def remove_files(paths: Collection[str], recorder: str = "") -> None:
     """Remove files of deleted sessions. One that is not here is another host's to remove, unless `recorder` wrote it."""
-    for path in paths:
+    for part in _parts(paths):
         # In a transaction, so that no recorder begins the file anew at the same moment.
         with transaction.atomic():
             keep_others_out()
-            removals = FileRemoval.objects.filter(path=path)
-            if JsonlFile.objects.filter(path=path).exists():
-                removals.delete()
-                continue  # a new session of that name has it already, from its first line on
-            found = [_unlink(name) for name in (path, f"{path}.zst")]
-            is_here = any(found) or connection.vendor == "sqlite" or bool(recorder)
-            if is_here and None not in found:
-                (removals.filter(recorder=recorder) if recorder else removals).delete()
+            # A new session of that name has it already, from its first line on.
+            done = set(JsonlFile.objects.filter(path__in=part).values_list("path", flat=True))
+            for path in part:
+                found = [_unlink(name) for name in (path, f"{path}.zst")] if path not in done else []
+                is_here = any(found) or connection.vendor == "sqlite" or bool(recorder)
+                if is_here and None not in found:
+                    done.add(path)
+            removals = FileRemoval.objects.filter(path__in=done)
+            (removals.filter(recorder=recorder) if recorder else removals).delete()
+    for day in {Path(path).parent for path in paths}:
         with suppress(OSError):
-            Path(path).parent.rmdir()  # the last of its day
+            day.rmdir()  # it was the last of its day
 
 
 def _unlink(name: str) -> bool | None:

@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from sessions.models import Exchange, SearchDocument, SearchSession, Session
 from sessions.search.documents import MAX_DOCUMENTS, SESSION_BITS, Kind, id_of
@@ -16,6 +18,8 @@ from sessions.search.tokens import chunks_of
 MAX_KNOWN = 128
 # Exchanges that one step of the backfill takes: some 20 ms in which nothing is recorded.
 STEP = 40
+# Sessions that are taken out of the index at once.
+TOGETHER = 50
 
 
 class Indexer:
@@ -85,7 +89,8 @@ class Indexer:
     def _of(self, session: int) -> set[bytes | int]:
         known = self._known.get(session)
         if known is None:
-            known = self._known[session] = set(map(bytes, _documents_of(session).values_list("blob", flat=True)))
+            there = SearchDocument.objects.filter(_range_of(session)).values_list("blob", flat=True)
+            known = self._known[session] = set(map(bytes, there))
         self._known.move_to_end(session)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
@@ -157,11 +162,13 @@ class Backfill:
 
 def remove(session_pks: Iterable[int]) -> None:
     """Take sessions out of the index. To be called before their rows and contents go, in the same transaction."""
-    for key in session_pks:
-        rows = list(_documents_of(key))
-        engine().delete(_documents_again(rows))
-        _documents_of(key).delete()
-        SearchSession.objects.filter(pk=key).delete()
+    keys = list(session_pks)
+    for start in range(0, len(keys), TOGETHER):
+        part = keys[start : start + TOGETHER]
+        documents = SearchDocument.objects.filter(reduce(or_, map(_range_of, part)))
+        engine().delete(_documents_again(list(documents)))
+        documents.delete()  # those whose text is gone as well
+        SearchSession.objects.filter(pk__in=part).delete()
 
 
 def add(session: Session) -> None:
@@ -206,8 +213,9 @@ def _retitled(state: SearchSession, title: str) -> Iterable[Document]:
         yield Document(key + chunk, None, b"", chunk, words, compounds)
 
 
-def _documents_of(session: int):
-    return SearchDocument.objects.filter(id__gte=session << SESSION_BITS, id__lt=session + 1 << SESSION_BITS)
+def _range_of(session: int) -> Q:
+    """Give the documents of a session."""
+    return Q(id__gte=session << SESSION_BITS, id__lt=session + 1 << SESSION_BITS)
 
 
 def _update(states: Sequence[SearchSession]) -> None:
