@@ -91,11 +91,16 @@ def log_uncaught() -> None:
 class AtOnce:
     """A stream that takes what its file descriptor takes at once; the rest is dropped. For a process without threads."""
 
-    # What a pipe or terminal that is ready to write takes without waiting.
+    # What a pipe that is ready to write takes without waiting.
     PIECE, PATIENCE = 256, 0.1
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        with suppress(OSError):
+            if os.isatty(fd):
+                # A terminal that is ready may take less than a piece. Opened again: all who have `fd` share its flags.
+                flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+                self._fd = os.open(os.ttyname(fd), flags)
 
     def write(self, text: str) -> None:
         """Write it, as far as that goes without waiting."""
