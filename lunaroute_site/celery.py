@@ -2,12 +2,11 @@
 
 import logging
 import os
-import shelve
+import socket
 import threading
 import time
 import warnings
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
@@ -19,35 +18,29 @@ from celery.platforms import SecurityWarning
 from celery.signals import celeryd_init, task_postrun, task_prerun
 from django.conf import settings
 
-from lunaroute_site import states
+from lunaroute_site import broker, states
+from lunaroute_site.schedule import SCHEDULE, Schedule
 
 logger = logging.getLogger("lunaroute.worker")
 
 
-def _broker(home: Path, redis_url: str | None) -> dict:
-    if redis_url:
-        return {"broker_url": redis_url, "broker_connection_retry_on_startup": True}
-    folder = str(home / "broker")
-    return {
-        "broker_url": "filesystem://",
-        "broker_transport_options": {
-            "data_folder_in": folder,
-            "data_folder_out": folder,
-            "control_folder": str(home / "broker" / "control"),
-        },
-    }
-
+# Seconds between two signs of life.
+HEARTBEAT = 300.0
 
 app = Celery("lunaroute")
 app.conf.update(
-    _broker(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url),
+    broker.options(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url),
     timezone="UTC",
     task_ignore_result=True,
     worker_hijack_root_logger=False,
     worker_concurrency=1,
+    worker_prefetch_multiplier=1,
     worker_pool="solo",
-    beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / "beat-schedule"),
+    worker_cancel_long_running_tasks_on_connection_loss=True,  # none here; unset, it is warned about
+    beat_scheduler="lunaroute_site.schedule:Schedule",
+    beat_schedule_filename=str(settings.LUNAROUTE.home / "broker" / SCHEDULE),
     beat_schedule={
+        "heartbeat": {"task": "lunaroute_site.celery.heartbeat", "schedule": HEARTBEAT},
         "optimize-database": {"task": "sessions.tasks.optimize_database", "schedule": 24 * 3600.0},
         "retention": {
             "task": "sessions.tasks.retention",
@@ -59,6 +52,8 @@ app.autodiscover_tasks(["sessions"])
 
 # Seconds after which a task hangs: the process ends, and the supervisor starts another.
 LONGEST = 3600.0
+# The supervisor's socket, in the worker that it started.
+_supervisor: socket.socket | None = None
 _watching: dict[str, tuple[threading.Timer, float]] = {}
 
 
@@ -80,52 +75,51 @@ def _give_up(task_id: str) -> None:
 def _ended(task_id: str, task: Any, retval: object, state: str | None = None, **about: object) -> None:
     timer, began = _watching.pop(task_id)
     timer.cancel()
+    if task is heartbeat:
+        return
     error = "" if state == "SUCCESS" else f"{type(retval).__name__}: {retval}"[:500]
     states.note_task(settings.LUNAROUTE.home, task.name, time.monotonic() - began, error)
 
 
-def _check_schedule(path: Path) -> None:
-    """Throw away a schedule that cannot be read: Celery would do so, too, with a page of complaint."""
-    try:
-        if any(path.parent.glob(f"{path.name}*")):
-            with shelve.open(str(path), "r") as schedule:
-                list(schedule)
-                schedule.get("entries")
-    except Exception:
-        logger.warning("%s is damaged: it is thrown away, and tasks run once more than they had to", path)
-        for file in path.parent.glob(f"{path.name}*"):
-            with suppress(OSError):
-                file.unlink()
+@app.task
+def heartbeat() -> None:
+    """Show that beat, broker and worker work, by having come through all of them; and clear away old messages."""
+    if _supervisor is not None:
+        with suppress(OSError):
+            _supervisor.send(b".", socket.MSG_DONTWAIT)
+    broker.sweep(settings.LUNAROUTE.home, time.time())
 
 
 @celeryd_init.connect
-def _make_folders(**about: object) -> None:
-    """Make what the schedule and, without Redis, the messages lie in."""
-    for folder in ("broker", *([] if settings.LUNAROUTE.redis_url else ["broker/control"])):
-        with suppress(OSError):
-            (settings.LUNAROUTE.home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+def _prepare(**about: object) -> None:
+    """Make ready what a worker needs, be it the server's own or one that was started apart."""
+    os.umask(0o077)
+    with suppress(OSError):
+        broker.prepare(settings.LUNAROUTE.home, settings.LUNAROUTE.redis_url)
 
 
 def _run_beat() -> None:
     try:
-        Service(app).start(embedded_process=False)
+        Service(app, scheduler_cls=Schedule).start(embedded_process=False)
     except Exception:
         logger.exception("the schedule has stopped: the worker is started again")
     logging.shutdown()
     os._exit(1)  # a worker without its beat does nothing
 
 
-def run_worker() -> None:
-    """Run a worker with its beat in this process until SIGTERM."""
-    _make_folders()
-    _check_schedule(Path(app.conf.beat_schedule_filename))
-    # In a thread: an own process for a clock would cost its memory.
-    threading.Thread(target=_run_beat, daemon=True).start()
+def run_worker(supervisor: socket.socket) -> None:
+    """Run a worker with its beat in this process until SIGTERM. `supervisor` gets a byte with each heartbeat."""
+    global _supervisor
+    _supervisor = supervisor
     # Celery greets, warns root and says goodbye on the terminal; here it is one process of a server that has its own words.
     warnings.simplefilter("ignore", SecurityWarning)
-    logging.getLogger("kombu.connection").setLevel(logging.ERROR)
+    # Of a broker that is away the schedule tells once; Celery would each time it tries.
+    for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     current_process()._name = "worker"
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )
+    # In a thread: an own process for a clock would cost its memory.
+    threading.Thread(target=_run_beat, daemon=True).start()
     worker.start()

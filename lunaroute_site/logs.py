@@ -1,14 +1,18 @@
 """What is logged, in lines for people or for programs; without personal data where recording is without it."""
 
 import logging
+import os
+import select
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import orjson
 
 from pii.policy import FAILED, Policy
 from pii.redactor import Redactor
+from sessions.terminal import Terminal
 
 
 class RedactingFormatter(logging.Formatter):
@@ -82,3 +86,53 @@ def log_uncaught() -> None:
     threading.excepthook = lambda given: report(given.exc_type, given.exc_value, given.exc_traceback)
     sys.unraisablehook = threading.excepthook  # of those that Python itself can only ignore
     logging.captureWarnings(True)
+
+
+class AtOnce:
+    """A stream that takes what its file descriptor takes at once; the rest is dropped. For a process without threads."""
+
+    # What a pipe that is ready to write takes without waiting.
+    PIECE, PATIENCE = 256, 0.1
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        with suppress(OSError):
+            if os.isatty(fd):
+                # A terminal that is ready may take less than a piece. Opened again: all who have `fd` share its flags.
+                flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+                self._fd = os.open(os.ttyname(fd), flags)
+
+    def write(self, text: str) -> None:
+        """Write it, as far as that goes without waiting."""
+        data = text.encode("utf-8", "replace")
+        with suppress(OSError, ValueError):
+            while data and select.select([], [self._fd], [], self.PATIENCE)[1]:
+                data = data[os.write(self._fd, data[: self.PIECE]) :]
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class Queued:
+    """A stream whose writing is left to a thread: who logs never waits for who reads."""
+
+    def __init__(self, fd: int) -> None:
+        self._terminal = Terminal(fd)
+
+    def write(self, text: str) -> None:
+        """Queue it."""
+        self._terminal.write([text.removesuffix("\n")])
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self, seconds: float) -> None:
+        """Wait until all is written, at most that long."""
+        self._terminal.close(seconds)
+
+
+def write_to(stream: AtOnce | Queued) -> None:
+    """Let messages go to `stream`, in this process and those that are forked of it."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setStream(stream)

@@ -27,11 +27,17 @@ from lunaroute_site.closing import say_statistics
 
 logger = logging.getLogger("lunaroute.server")
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM}
 # Seconds: for the web process to drain and flush, for the recorder to store what it has.
 WEB_STOP, RECORDER_STOP = 45, 20
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
+# Seconds between two tries to start it again, at most; without it, nobody misses the worker for a while.
+PAUSE, WORKER_PAUSE = 5, 60
+# Seconds without a sign of life after which the worker hangs, longer than its tasks may take, and between two looks.
+SILENCE, LOOK = 4500, 60
+# Seconds that what a process has logged may take to be written when it ends.
+LAST_WORDS = 0.5
 # prctl(2): whether a core may be written of this process.
 PR_SET_DUMPABLE = 4
 
@@ -53,6 +59,8 @@ class Child:
     since: float = 0.0  # seconds since the epoch
     restarts: int = 0
     last_end: str = ""  # how the one before it ended
+    heard_at: float = 0.0  # of a sign of life
+    why: str = ""  # it was killed by this process
 
 
 def serve(no_worker: bool = False) -> int:
@@ -68,6 +76,7 @@ def serve(no_worker: bool = False) -> int:
         _leave_no_core()
         logs.log_uncaught()
     _load(settings)
+    logs.write_to(logs.AtOnce(2))
     port = listeners[0].getsockname()[1]
     recording = settings.session_recording.enabled
     server = pidfile.RunningServer(
@@ -214,18 +223,19 @@ class Tree:
             caught = self._wait()
             if caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 return self._stop()
+            self._listen_to_worker()
             if not self._reap():
                 self._stop()
                 return 1
 
     def _wait(self) -> int:
-        if not self._restart_at:
-            return signal.sigwait(SIGNALS)
-        pause = max(min(self._restart_at.values()) - time.monotonic(), 0.001)
-        caught = signal.sigtimedwait(SIGNALS, pause) if hasattr(signal, "sigtimedwait") else None
-        if caught is None and not hasattr(signal, "sigtimedwait"):
-            time.sleep(pause)
-        return caught.si_signo if caught else 0
+        """Wait for a signal, which SIGALRM makes one of when there is something else to do."""
+        pauses = [at - time.monotonic() for at in self._restart_at.values()]
+        if self.worker in self.children:
+            pauses.append(LOOK)
+        if pauses:
+            signal.setitimer(signal.ITIMER_REAL, max(min(pauses), 0.001))
+        return signal.sigwait(SIGNALS)
 
     def _announce(self, server: pidfile.RunningServer) -> None:
         print(
@@ -259,10 +269,11 @@ class Tree:
         pid = os.fork()
         if pid:
             theirs.close()
-            child.pid, child.control, child.since = pid, ours, time.time()
+            child.pid, child.control, child.since, child.heard_at = pid, ours, time.time(), time.monotonic()
             self._tell()
             return
-        code = 1
+        code, log = 1, logs.Queued(2)
+        logs.write_to(log)
         try:
             ours.close()
             for other in self.children:
@@ -282,9 +293,7 @@ class Tree:
             logger.exception("the %s process failed", child.name)
         finally:
             logging.shutdown()
-            with suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            log.close(LAST_WORDS)
             os._exit(code)
 
     def _connect(self) -> None:
@@ -297,28 +306,47 @@ class Tree:
                 socket.send_fds(child.control, [b"L"], [end.fileno()])
             end.close()
 
+    def _listen_to_worker(self) -> None:
+        """Kill a worker that has given no sign of life for long."""
+        worker, now = self.worker, time.monotonic()
+        if not worker.pid or worker.control is None:
+            return
+        with suppress(OSError):
+            if worker.control.recv(4096, socket.MSG_DONTWAIT):
+                worker.heard_at = now
+        if now - worker.heard_at > SILENCE:
+            worker.why = f"no sign of life for {SILENCE} s"
+            os.kill(worker.pid, signal.SIGKILL)  # not reaped yet, so it is the same process
+
     def _reap(self) -> bool:
         """Start again who died. False where that no longer helps."""
         now = time.monotonic()
         for child in self.children:
             pid, status = os.waitpid(child.pid, os.WNOHANG) if child.pid else (0, 0)
-            if pid:
-                child.pid, child.restarts, child.last_end = 0, child.restarts + 1, _end_of(status)
-                child.control.close()
-                child.control = None
-                child.deaths = [at for at in child.deaths if now - at < 60] + [now]
-                if len(child.deaths) > MAX_DEATHS:
-                    logger.error("the %s process does not stay up: giving up", child.name)
-                    return False
-                pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), 5)
-                logger.warning("the %s process ended unexpectedly (%s): starting it again", child.name, child.last_end)
-                self._restart_at[child.name] = now + pause
+            if pid and not self._note_end(child, child.why or _end_of(status), now):
+                return False
         for child in self.children:
             if self._restart_at.get(child.name, now + 1) <= now:
                 del self._restart_at[child.name]
                 self._start(child)
                 if child is not self.worker:
                     self._connect()
+        self._tell()
+        return True
+
+    def _note_end(self, child: Child, how: str, now: float) -> bool:
+        """Plan when to start it again. False where it is needed and does not stay up."""
+        child.pid, child.why, child.restarts, child.last_end = 0, "", child.restarts + 1, how
+        child.control.close()
+        child.control = None
+        longest = PAUSE if child.essential else WORKER_PAUSE
+        child.deaths = [at for at in child.deaths if now - at < 55 + longest] + [now]
+        if child.essential and len(child.deaths) > MAX_DEATHS:
+            logger.error("the %s process does not stay up (%s): giving up", child.name, how)
+            return False
+        pause = 0.0 if len(child.deaths) == 1 else min(0.1 * 2 ** len(child.deaths), longest)
+        logger.warning("the %s process ended unexpectedly (%s): starting it again", child.name, how)
+        self._restart_at[child.name] = now + pause
         return True
 
     def _stop(self) -> int:
@@ -379,7 +407,7 @@ class Tree:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         threading.Thread(target=_end_with, args=(control,), daemon=True).start()
         os.nice(10)
-        run_worker()
+        run_worker(control)
 
 
 def _end_of(status: int) -> str:

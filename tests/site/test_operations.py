@@ -41,7 +41,9 @@ def test_the_unit_of_systemd_starts_a_server_and_gives_it_time_to_end():
     assert int(service["TimeoutStopSec"]) > 30 + 10  # streams, then the recorder
     assert service["KillMode"] == "mixed"  # the supervisor alone gets SIGTERM
     assert service["ProtectSystem"] == "strict"
-    assert "%h/.lunaroute" in service["ReadWritePaths"]
+    assert service["ReadWritePaths"] == "%h/.lunaroute"
+    assert "mkdir -p -m 700 ~/.lunaroute" in (ROOT / "docs/operations.md").read_text()
+    assert service["RestartPreventExitStatus"] == "2"
     assert unit()["Install"]["WantedBy"]
 
 
@@ -62,6 +64,13 @@ def test_the_container_has_all_that_the_server_needs():
     assert json.loads(last["CMD"]) == ["lunaroute-server", "serve"]
     assert last["USER"] == "lunaroute"
     assert "LUNAROUTE_AUTH_TOKEN" not in last["ENV"]  # one's own, each
+
+
+def test_what_the_container_copies_is_not_ignored():
+    taken = [line[1:].rstrip("*") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
+    for kind, rest in instructions():
+        for name in rest.split()[:-1] if kind == "COPY" else ():
+            assert name.startswith(tuple(taken)), name
 
 
 def test_the_containers_health_check_tells_whether_it_answers(tmp_path, provider):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from lunaroute_site import states
 from tests.site.test_commands import run
 from tests.support.raw import RawClient
-from tests.support.server import ROOT, environment, eventually
+from tests.support.server import ROOT, RunningServer, environment, eventually, free_port, take_migrated_database
 
 OFTEN = "session_recording: {cleanup: {retention: {cleanup_interval_minutes: 0.02}}}\n"
 RETENTION = "sessions.tasks.retention"
@@ -70,15 +72,16 @@ def test_a_dead_worker_is_started_again_and_status_says_so(start, often):
     assert "Waiting for the recorder: 0.0 KB" in said
 
 
-@pytest.mark.parametrize("content", [b"", b"no schedule", b"\0" * 5000])
-def test_a_damaged_schedule_is_thrown_away(start, often, content):
+@pytest.mark.parametrize("content", [b"no schedule"])
+def test_damaged_files_are_thrown_away(start, often, content):
     server = start("--config", often, worker=True)
     runs_again(server)
     assert server.stop() == 0
-    for path in (server.home / "broker").glob("beat-schedule*"):
-        path.write_bytes(content)
+    for name in ("schedule.json", "control/celery.exchange", "control/celery.pidbox.exchange", "0_0.celery.msg"):
+        (server.home / "broker" / name).write_bytes(content if "msg" not in name else b"")
     again = start("--config", often, home=server.home.parent, worker=True)
     runs_again(again)
+    assert told(again)["processes"]["worker"]["restarts"] == 0
     assert again.stop() == 0
     assert "Traceback" not in again.output()
 
@@ -138,4 +141,62 @@ def test_a_redis_that_goes_and_comes_back_holds_up_nobody(start, often, upstream
     server.wait_recorded(1)
     with ValkeyServer(port=port):
         runs_again(server, "a run after Redis came back")
+        assert server.stop() == 0
+
+
+def process(server: RunningServer, name: str) -> dict:
+    return states.read(server.home, states.PROCESSES).get(name, {})
+
+
+@contextmanager
+def quick_server(home: Path, upstream_url: str, constants: str, **environ: str):
+    """A server with its worker and other constants, which are Python's statements over `s` (supervisor) and `c` (celery)."""
+    home.mkdir(exist_ok=True)
+    if not (home / ".lunaroute").exists():
+        take_migrated_database(home / ".lunaroute")
+    port, log = free_port(), home / "output.log"
+    code = f"import sys, lunaroute_site.supervisor as s, lunaroute_site.cli as cli\n{constants}\nsys.exit(cli.main(['serve']))"
+    environ = environment(home, LUNAROUTE_PORT=str(port), LUNAROUTE_ANTHROPIC_BASE_URL=upstream_url, **environ)
+    with open(log, "ab") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True
+        )
+    server = RunningServer(started, home / ".lunaroute", port, log)
+    try:
+        eventually(lambda: process(server, "worker").get("pid"), "a worker", 30)
+        yield server
+    finally:
+        if started.poll() is None:
+            server.kill_tree()
+
+
+def test_a_worker_that_hangs_is_started_again(upstream, tmp_path):
+    constants = "s.SILENCE, s.LOOK = 3, 0.2"
+    with quick_server(tmp_path, upstream.url, constants) as server:
+        os.kill(process(server, "worker")["pid"], signal.SIGSTOP)
+        again = eventually(
+            lambda: process(server, "worker") if process(server, "worker").get("last_end") else None, "its end"
+        )
+        assert again["last_end"] == "no sign of life for 3 s"
+        assert server.get("/healthz")[0] == 200
+
+
+def test_a_worker_whose_heart_beats_is_left_alone(upstream, tmp_path):
+    constants = (
+        "s.SILENCE, s.LOOK = 4, 0.2\n"
+        "import lunaroute_site.celery as c; c.app.conf.beat_schedule['heartbeat']['schedule'] = 0.5"
+    )
+    with quick_server(tmp_path, upstream.url, constants) as server:
+        # Silence counts from the start; a heart that beats lets it go past that.
+        since = process(server, "worker")["since"]
+        eventually(lambda: time.time() > since + 7, "seven seconds")
+        assert process(server, "worker")["restarts"] == 0, server.output()
+
+
+def test_a_worker_that_does_not_stay_up_stops_no_server(upstream, tmp_path):
+    constants = "s.MAX_DEATHS, s.WORKER_PAUSE = 2, 0.01\ns.Tree._run_worker = lambda self, control: sys.exit(3)"
+    with quick_server(tmp_path, upstream.url, constants) as server:
+        eventually(lambda: process(server, "worker").get("restarts", 0) > 5, "five deaths")
+        assert process(server, "worker")["last_end"] == "exit code 1"
+        eventually(lambda: server.get("/healthz")[0] == 200, "an answer")
         assert server.stop() == 0
