@@ -1,11 +1,13 @@
 """Retention by its commands, beside a server and without one, and killed at every step."""
 
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,22 +70,39 @@ def config(tmp_path) -> str:
     return str(path)
 
 
-@pytest.fixture
-def home(tmp_path, django_db_setup, django_db_blocker) -> Path:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, django_db_setup, django_db_blocker) -> Path:
     """A home with sessions of several ages."""
-    home = tmp_path / ".lunaroute"
+    home = tmp_path_factory.mktemp("recorded") / ".lunaroute"
     take_migrated_database(home)
     with django_db_blocker.unblock(), default_database(f"sqlite:///{home}/db.sqlite3"):
-        from django.conf import settings
-        from django.utils import timezone
-
-        identity = settings.LUNAROUTE.identity.rpartition(":")[0] + f":{home}"
-        record(Store(identity, home / "sessions", True, True), planted.conversation())
-        ids = sorted(Session.objects.values_list("session_id", flat=True))
-        for number, name in enumerate(ids):
+        record(Store(identity_of(home), home / "sessions", True, True), planted.conversation())
+        for number, name in enumerate(sorted(Session.objects.values_list("session_id", flat=True))):
             days = (99, 99, 10, 10)[number] if number < 4 else 1
-            Session.objects.filter(session_id=name).update(completed_at=timezone.now() - timedelta(days=days))
+            Session.objects.filter(session_id=name).update(completed_at=datetime.now(UTC) - timedelta(days=days))
     return home
+
+
+def identity_of(home: Path) -> str:
+    return f"{socket.gethostname()}:{home}"
+
+
+def copied(recorded: Path, folder: Path) -> Path:
+    """Copy the home into `folder`; its files are known by their new places."""
+    home = folder / ".lunaroute"
+    shutil.copytree(recorded, home)
+    with closing(sqlite3.connect(home / "db.sqlite3")) as database, database:
+        database.execute(
+            "UPDATE jsonl_files SET path = replace(path, ?, ?), recorder = ?",
+            (str(recorded), str(home), identity_of(home)),
+        )
+        database.execute("UPDATE exchanges SET recorder = ?", (identity_of(home),))
+    return home
+
+
+@pytest.fixture
+def home(recorded, tmp_path) -> Path:
+    return copied(recorded, tmp_path)
 
 
 def state(home: Path) -> tuple:
@@ -119,20 +138,16 @@ def state_while_killed(home: Path) -> tuple:
         return (database.execute("PRAGMA integrity_check").fetchall(),)
 
 
-@pytest.fixture
-def done_at_once(home, tmp_path, config):
+@pytest.fixture(scope="module")
+def done_at_once(recorded, tmp_path_factory) -> tuple:
     """The state after a run that nothing interrupts, on a copy of the home."""
-    import shutil
-
-    kept = tmp_path / "kept"
-    shutil.copytree(home, kept)
-    done = run(tmp_path, "--config", config, "retention", "run")
+    folder = tmp_path_factory.mktemp("at-once")
+    home, limits = copied(recorded, folder), folder / "limits.yaml"
+    limits.write_text(LIMITS)
+    done = run(folder, "--config", str(limits), "retention", "run")
     assert done.returncode == 0, done.stderr
     assert "2 sessions deleted, 2 files compressed" in done.stdout
-    found = state(home)
-    shutil.rmtree(home)
-    kept.rename(home)
-    return found
+    return state(home)
 
 
 def test_a_dry_run_and_the_status_say_what_would_go(home, tmp_path, config):
