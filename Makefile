@@ -14,7 +14,7 @@ serve: setup
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.support.tools
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not alone" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not alone" $(ARGS)
 	@$(BIN)/python -m pytest -m alone $(ARGS)
 
 lint: $(VENV)/.installed-dev

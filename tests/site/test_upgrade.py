@@ -29,9 +29,10 @@ def home(tmp_path) -> Path:
 
 
 def go_back(home: Path) -> None:
-    """Make the database one of the version before retention."""
+    """Make the database one of the version before retention and budgets."""
+    tables = ("retention_runs", "file_removals", "budgets", "budget_spends", "budget_notices", "quota_windows")
     ask(
-        home, "DROP TABLE retention_runs", "DROP TABLE file_removals",
+        home, *(f"DROP TABLE {table}" for table in tables),
         "DELETE FROM django_migrations WHERE app = 'record' AND name >= '0011'",
     )  # fmt: skip
 
