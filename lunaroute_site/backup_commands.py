@@ -1,6 +1,8 @@
 """The commands `lunaroute-server backup FILE` and `lunaroute-server restore FILE`."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from lunaroute_site.record_commands import fail, ready
@@ -29,20 +31,24 @@ def main(arguments: list[str]) -> int:
     config = settings.LUNAROUTE
     if options.file.exists() and not options.force:
         return fail(f"{options.file}: is there already; --force replaces it")
-    files = None
-    if connection.vendor != "sqlite":
+    database, files = None, []
+    if connection.vendor == "sqlite":
+        database = Path(connection.settings_dict["NAME"])
+    else:
         rows = JsonlFile.objects.filter(recorder=config.identity, size__gt=0).order_by("path")
         files = list(rows.values_list("path", "size"))
     try:
-        done = archive.write(options.file, config.home, config.session_recording.sessions_dir, files)
+        done = archive.write(options.file, config.home, config.session_recording.sessions_dir, database, files)
     except archive.ArchiveProblem as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{error.filename or options.file}: {error.strerror}")
     print(
-        f"{options.file}: {done['files']} files, {done['bytes'] / 1e6:.1f} MB. It holds keys and conversations: keep it safe."
+        f"{options.file}: {done.files} files, {done.bytes / 1e6:.1f} MB. It holds keys and conversations: keep it safe."
     )
-    if files is not None:
+    for path in done.left_out:
+        print(f"left out: {path} (another file of that day and name is in it)", file=sys.stderr)
+    if database is None:
         print("The database is not in it: pg_dump copies that.")
     return 0
 
@@ -55,7 +61,10 @@ def restore(arguments: list[str]) -> int:
         epilog="Exit code: 0 done, 1 it could not be; the home is then as it was.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what `lunaroute-server backup` has written")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="the home to make, instead")
     options = parser.parse_args(arguments)
+    if options.home is not None:
+        os.environ["LUNAROUTE_HOME"] = str(options.home.expanduser().absolute())
     from lunaroute_site.config import current
     from lunaroute_site.pidfile import running_server
     from lunaroute_site.upkeep import archive

@@ -1,10 +1,12 @@
 """The command `lunaroute-server db rebuild`: a new database from the JSONL files."""
 
 import argparse
+import json
 import os
 import sqlite3
 import sys
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 from lunaroute_site.record_commands import fail, set_up
 
 # What people made that no JSONL file has.
-KEPT = ("User", "Provider", "Rule", "ModelPrice")
+KEPT = ("User", "Provider", "Rule", "ModelPrice", "Budget", "BudgetSpend", "BudgetNotice")
+# Rows that are compared at once.
+AT_ONCE = 500
 
 
 def main(arguments: list[str]) -> int:
@@ -22,9 +26,10 @@ def main(arguments: list[str]) -> int:
     command = commands.add_parser(
         "rebuild",
         help="make a new database from the JSONL files",
-        description="Make a new SQLite database from the JSONL files. What is in none of them (stars, prices, providers, rules "
-        "and accounts) is taken over from the old one as far as that can be read; the old one is kept beside it. The server "
-        "must be stopped. Interrupted, it is begun anew when it is run again, and the old database is still in use.",
+        description="Make a new SQLite database from the JSONL files. What is in none of them (stars, prices, budgets, "
+        "providers, rules and accounts) is taken over from the old one as far as that can be read; the old one is kept beside "
+        "it. The server must be stopped. Interrupted, it is begun anew when it is run again, and the old database is still "
+        "in use.",
         epilog="Exit code: 0 done, 1 something could not be read, or nothing was done.",
     )
     command.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="where the files are (sessions_dir)")
@@ -61,7 +66,7 @@ def _rebuild(settings, folder: Path) -> int:
 
     connections.settings["default"]["NAME"] = new
     call_command("migrate", verbosity=0, interactive=False)
-    skipped = _import(settings, folder)
+    skipped = _import(settings, folder, _deleted(old))
     if old.exists():
         _take_over(old)
     with connections["default"].cursor() as cursor:
@@ -69,20 +74,37 @@ def _rebuild(settings, folder: Path) -> int:
     connections.close_all()
     new.chmod(0o600)
     if old.exists():
-        kept = settings.home / f"db.sqlite3.before-rebuild-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        for ending in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                os.replace(f"{old}{ending}", f"{kept}{ending}")
-        os.replace(old, kept)
-        print(f"The old database is {kept}")
+        print(f"The old database is {_keep(old)}")
     for ending in ("-wal", "-shm"):
         Path(f"{new}{ending}").unlink(missing_ok=True)
     os.replace(new, old)
     return 1 if skipped else 0
 
 
-def _import(settings, folder: Path) -> int:
-    """Read all files; gives how many lines and files could not be."""
+def _keep(old: Path) -> Path:
+    """Give the old database a second name, so that at no moment there is none; the new one then takes the first."""
+    kept = old.with_name(f"{old.name}.before-rebuild-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    for ending in ("-wal", "-shm"):  # left where it could not be closed well: it is damaged, or its program was killed
+        with suppress(FileNotFoundError):
+            os.replace(f"{old}{ending}", f"{kept}{ending}")
+    try:
+        os.link(old, kept)
+    except OSError:  # a file system without such names
+        os.replace(old, kept)
+    return kept
+
+
+def _deleted(old: Path) -> set[str]:
+    """Name the files whose sessions are deleted, and that nobody has come to remove yet."""
+    try:
+        with closing(sqlite3.connect(f"file:{old}?mode=ro", uri=True)) as database:
+            return {row[0] for row in database.execute("SELECT path FROM file_removals")}
+    except sqlite3.Error:
+        return set()
+
+
+def _import(settings, folder: Path, deleted: set[str]) -> int:
+    """Read all files but those of `deleted` sessions; gives how many lines and files could not be."""
     from pii.redactor import Redactor
     from sessions import search
     from sessions.importing import Importer, files_of
@@ -98,7 +120,8 @@ def _import(settings, folder: Path) -> int:
         lambda line: print(f"skipped: {line}", file=sys.stderr),
         redactor,
     )
-    files, said = files_of([folder]), time.monotonic()
+    files = [path for path in files_of([folder]) if str(path).removesuffix(".zst") not in deleted]
+    said = time.monotonic()
     for number, path in enumerate(files, 1):
         importer.take(path)
         if time.monotonic() - said > 2:
@@ -125,9 +148,11 @@ def _take_over(old: Path) -> None:
     try:
         with closing(sqlite3.connect(f"file:{old}?mode=ro", uri=True)) as database:
             pinned = [row[0] for row in database.execute("SELECT session_id FROM sessions WHERE pinned")]
-        Session.objects.filter(session_id__in=pinned).update(pinned=True)
+        for start in range(0, len(pinned), AT_ONCE):
+            Session.objects.filter(session_id__in=pinned[start : start + AT_ONCE]).update(pinned=True)
     except sqlite3.Error as error:
         print(f"skipped: stars of {old} ({error})", file=sys.stderr)
+    _take_over_exchanges(old)
     connections.settings["old"] = {**connections.settings["default"], "NAME": old, "OPTIONS": {"timeout": 5}}
     models = {model.__name__: model for model in (*apps.get_models(), apps.get_model("auth", "User"))}
     for name in KEPT:
@@ -138,3 +163,31 @@ def _take_over(old: Path) -> None:
         except DatabaseError as error:
             print(f"skipped: {models[name]._meta.db_table} of {old} ({error})", file=sys.stderr)
     connections["old"].close()
+
+
+def _take_over_exchanges(old: Path) -> None:
+    """Take over what was redacted in exchanges, which no line says, and tell how many are in no file."""
+    from sessions.models import Exchange
+
+    missing = 0
+    try:
+        with closing(sqlite3.connect(f"file:{old}?mode=ro", uri=True)) as database:
+            found = database.execute(
+                "SELECT request_id, redactions, redacted_by FROM exchanges WHERE success IS NOT NULL"
+            )
+            while part := {row[0]: row[1:] for row in found.fetchmany(AT_ONCE)}:
+                rows = list(
+                    Exchange.objects.filter(request_id__in=part).only("request_id", "redactions", "redacted_by")
+                )
+                missing += len(part) - len(rows)
+                late = [row for row in rows if part[row.request_id][1]]
+                for row in late:
+                    counts, policy = part[row.request_id]
+                    # Those that stand as marks in the lines, and those that this import has found.
+                    row.redactions = dict(Counter(json.loads(counts)) + Counter(row.redactions))
+                    row.redacted_by = row.redacted_by or policy
+                Exchange.objects.bulk_update(late, ["redactions", "redacted_by"])
+    except (sqlite3.Error, ValueError) as error:
+        print(f"skipped: redactions of {old} ({error})", file=sys.stderr)
+    if missing:
+        print(f"{missing} exchanges of the old database are in no file, and so not in the new one.", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import resource
 import shutil
 import socket
 import stat
@@ -16,8 +15,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-# Seconds that a provider may take to answer, bytes of the disk that should be free, and open files that a day may need.
-PATIENCE, ROOM, OPEN_FILES = 5.0, 1 << 30, 1024
+from lunaroute_site.upkeep.surroundings import codex, limits, program, variables
+
+# Seconds that a provider may take to answer, and bytes of the disk that should be free.
+PATIENCE, ROOM = 5.0, 1 << 30
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 
 
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> int:
     try:
         config = current()
     except ConfigError as error:
-        print(f"{MARKS['problem']} configuration: {error}")
+        wrong = {"check": "configuration", "level": "problem", "text": str(error), "remedy": ""}
+        print(orjson.dumps([wrong]).decode() if options.json else f"{MARKS['problem']} configuration: {error}")
         return 1
     from lunaroute_site.record_commands import set_up
 
@@ -79,6 +81,7 @@ def examine(config, is_offline: bool = False) -> Iterator:
 
     server = running_server(config.home)
     checks: list[tuple[str, Callable[[], Iterable]]] = [
+        ("program", lambda: program(server)),
         ("home", lambda: home(config)),
         ("disk", lambda: disk(config.home)),
         ("configuration", lambda: configuration(config)),
@@ -91,7 +94,8 @@ def examine(config, is_offline: bool = False) -> Iterator:
         ("record", lambda: checking.unfinished(config.identity, server is not None)),
         ("clock", lambda: clock()),
         *([] if is_offline else [("providers", lambda: providers())]),
-        ("variables", lambda: variables(config, os.environ)),
+        ("variables", lambda: variables(config, os.environ, _port(config, server))),
+        ("codex", lambda: codex(Path.home() / ".codex" / "config.toml", _port(config, server))),
         ("limits", lambda: limits()),
     ]
     has_database = True
@@ -118,18 +122,28 @@ def home(config) -> Iterator:
     if not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("home", PROBLEM, f"{folder} cannot be written", "LUNAROUTE_HOME names another directory")
         return
-    open_ = [p for p in (folder, *folder.rglob("*")) if not p.is_symlink() and stat.S_IMODE(p.stat().st_mode) & 0o077]
+    lines = config.session_recording.sessions_dir
+    folders = [folder] if lines.is_relative_to(folder) or not lines.is_dir() else [folder, lines]
+    open_ = [path for top in folders for path in (top, *top.rglob("*")) if _is_open(path)]
     if open_:
-        text = f"others can read {len(open_)} files or directories of it ({open_[0]}{', …' if len(open_) > 1 else ''})"
+        text = f"others can read {len(open_)} files or directories ({open_[0]}{', …' if len(open_) > 1 else ''})"
         yield Finding(
             "home",
             PROBLEM,
             text,
-            f"chmod -R go-rwx {folder}, or `lunaroute-server doctor --fix`",
+            f"chmod -R go-rwx {' '.join(map(str, folders))}, or `lunaroute-server doctor --fix`",
             lambda: _close(open_),
         )
         return
     yield Finding("home", OK, str(folder))
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:  # a running server's files come and go
+        return False
+    return not stat.S_ISLNK(mode) and bool(mode & 0o077)
 
 
 def _close(paths: list[Path]) -> None:
@@ -184,16 +198,32 @@ def serving(config, server) -> Iterator:
             yield Finding("server", PROBLEM, problem, "the server's log says more")
         return
     yield Finding("server", OK, "does not run")
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1" if config.host == "localhost" else config.host, config.port))
-        except OSError as error:
-            remedy = f"`lsof -i :{config.port}` says who has it; --port or LUNAROUTE_PORT picks another"
-            level = PROBLEM if config.port else WARNING
-            yield Finding(
-                "server", level, f"port {config.port} of {config.host} cannot be had ({error.strerror})", remedy
-            )
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, proto) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+    except OSError as error:
+        remedy = f"`lsof -i :{config.port}` says who has it; --port or LUNAROUTE_PORT picks another"
+        if _is_lunaroute(config.port):
+            remedy = f"a LunaRoute of another home has it; {remedy}"
+        text = f"port {config.port} of {config.host} cannot be had ({error.strerror})"
+        yield Finding("server", PROBLEM if config.port else WARNING, text, remedy)
+
+
+def _is_lunaroute(port: int) -> bool:
+    import httpx
+
+    with suppress(httpx.HTTPError, ValueError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1, trust_env=False).json() == {"status": "ok"}
+    return False
+
+
+def _port(config, server) -> int:
+    """The port that clients are to use: that of the server that runs, else of the one that would."""
+    return (urlsplit(server.url).port if server else None) or config.port
 
 
 def migrations() -> Iterator:
@@ -260,45 +290,3 @@ def providers() -> Iterator:
             yield Finding(name, PROBLEM, f"{provider.base_url} cannot be reached ({why})", remedy)
         else:
             yield Finding(name, OK, f"{provider.base_url} answers ({status})")
-
-
-def variables(config, environ) -> Iterator:
-    """Check whether clients that are started in this shell would use this server."""
-    from sessions.checking import OK, WARNING, Finding
-
-    port = config.port
-    wanted = {"ANTHROPIC_BASE_URL": f"http://localhost:{port}", "OPENAI_BASE_URL": f"http://localhost:{port}/v1"}
-    for name, value in wanted.items():
-        given = environ.get(name, "")
-        try:
-            parts = urlsplit(given)
-            is_ours = parts.port == port and parts.hostname in ("localhost", "127.0.0.1", "::1", config.host)
-        except ValueError:
-            is_ours, parts = False, urlsplit("")
-        if not given:
-            yield Finding("variables", WARNING, f"{name} is not set in this shell", f"export {name}={value}")
-        elif not is_ours:
-            yield Finding(
-                "variables", WARNING, f"{name} is {given}, which is not this server", f"export {name}={value}"
-            )
-        elif parts.path.rstrip("/") != urlsplit(value).path:
-            yield Finding("variables", WARNING, f"{name} is {given}", f"export {name}={value}")
-        else:
-            yield Finding("variables", OK, f"{name} is {given}")
-    proxied = any(environ.get(name) for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"))
-    direct = environ.get("NO_PROXY", environ.get("no_proxy", ""))
-    if proxied and "localhost" not in direct and "127.0.0.1" not in direct and "*" not in direct:
-        text = "HTTP_PROXY is set, and clients may ask it for this server"
-        yield Finding("variables", WARNING, text, "export NO_PROXY=localhost,127.0.0.1")
-
-
-def limits() -> Iterator:
-    """Check how many files and connections a process may have open."""
-    from sessions.checking import WARNING, Finding
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < OPEN_FILES and soft != resource.RLIM_INFINITY:
-        text = f"a process may have {soft} files open; each stream needs two"
-        yield Finding(
-            "limits", WARNING, text, f"ulimit -n {min(hard, 4096) if hard > 0 else 4096}, or LimitNOFILE= of the unit"
-        )

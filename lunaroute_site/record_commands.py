@@ -31,7 +31,7 @@ def ready(migrate: bool = False) -> str | None:
 
     try:
         if migrate:
-            upgrade.bring_up_to_date(settings.HOME)
+            upgrade.bring_up_to_date()
         else:
             upgrade.refuse_newer()
         Session.objects.exists()

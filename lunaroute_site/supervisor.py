@@ -169,7 +169,7 @@ def _load(settings) -> None:
     from lunaroute_site.upkeep import upgrade
 
     try:
-        upgrade.bring_up_to_date(settings.home)
+        upgrade.bring_up_to_date()
         if connection.vendor == "sqlite":
             for path in settings.home.glob("db.sqlite3*"):
                 path.chmod(0o600)

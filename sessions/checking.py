@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import DatabaseError, connection, transaction
+from zstandard import ZstdError
 
 from sessions import search
 from sessions.deletion import CONTENTS
 from sessions.jsonl import JsonlWriter
-from sessions.keeping.files import packed
+from sessions.keeping.files import packed, unpacked_size
 from sessions.models import Exchange, FileRemoval, JsonlFile, SearchDocument, SearchSession, Session
+from sessions.rewriting import UNCERTAIN
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
+MEND_DATABASE = (
+    "stop the server, then `lunaroute-server restore` a backup, or `lunaroute-server db rebuild` from the JSONL files"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,21 @@ def integrity() -> Iterator[Finding]:
     """Check SQLite's pages and references; PostgreSQL sees to its own."""
     if connection.vendor != "sqlite":
         return
-    with connection.cursor() as cursor:
-        found = [row[0] for row in cursor.execute("PRAGMA integrity_check(5)").fetchall()]
+    try:
+        with connection.cursor() as cursor:
+            found = [row[0] for row in cursor.execute("PRAGMA integrity_check(5)").fetchall()]
+            references = cursor.execute("PRAGMA foreign_key_check").fetchall() if found == ["ok"] else []
+    except DatabaseError as error:
+        found, references = [str(error)], []
     if found != ["ok"]:
         yield Finding(
-            "database", PROBLEM, f"SQLite says: {'; '.join(found)}",
-            "stop the server, then `lunaroute-server restore` a backup, or `lunaroute-server db rebuild` from the JSONL files",
-        )  # fmt: skip
+            "database", PROBLEM, f"SQLite says: {'; '.join(' '.join(f.split()) for f in found)}", MEND_DATABASE
+        )
+    if references:
+        text = (
+            f"{len(references)} rows refer to others that are gone (of {', '.join(sorted({r[0] for r in references}))})"
+        )
+        yield Finding("database", PROBLEM, text, MEND_DATABASE)
 
 
 def contents() -> Iterator[Finding]:
@@ -99,7 +112,6 @@ def index() -> Iterator[Finding]:
     rows = SearchDocument.objects.count()
     if stray or (documents is not None and documents != rows):
         has = rows if documents is None else documents
-        has = rows if documents is None else documents
         text = f"the full-text index has {has} documents for {rows} rows, {stray} sessions of it are gone"
         yield Finding("index", PROBLEM, text, remedy, rebuild_index)
         return
@@ -139,6 +151,10 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         except FileNotFoundError:
             if size and not packed(path).is_file():
                 missing.append(name)
+            elif size != UNCERTAIN and _unpacked(path) < size:
+                short.append(name)
+            continue
+        if size == UNCERTAIN:
             continue
         if actual < size:
             short.append(name)
@@ -151,7 +167,7 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         )  # fmt: skip
     if short:
         yield Finding(
-            "files", PROBLEM, f"{_some(short)} of the JSONL files are shorter than what was written to them",
+            "files", PROBLEM, f"{_some(short)} of the JSONL files are damaged, or shorter than what was written to them",
             "nothing else is lost: exports of other formats read the database; a backup has the lines",
         )  # fmt: skip
     if torn:
@@ -170,6 +186,14 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         yield Finding(
             "files", WARNING, f"{_some(stray)} JSONL files are in no database", f"`lunaroute-server import {folder}` records them",
         )  # fmt: skip
+
+
+def _unpacked(path: Path) -> int:
+    """Give the bytes that a compressed file still has; -1 where it cannot be read."""
+    try:
+        return unpacked_size(path)
+    except (OSError, ZstdError):
+        return -1
 
 
 def _some(names: list[str]) -> str:

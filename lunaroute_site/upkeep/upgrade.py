@@ -46,29 +46,30 @@ def refuse_newer() -> None:
         )
 
 
-def prepare(home: Path) -> list[tuple[str, str]]:
+def prepare() -> list[tuple[str, str]]:
     """Give the migrations that are missing; makes a copy of a SQLite database that has any. Raises UpgradeProblem."""
     there = migrations_there()
     refuse_newer()
     missing = sorted(migrations_here() - there)
     if missing and there and connection.vendor == "sqlite":
-        last = max(name for app, name in there if app == "record")
-        copy(home, last)
+        last = max((name for app, name in there if app == "record"), default="0000")
+        copy(Path(connection.settings_dict["NAME"]), last)
     return missing
 
 
-def copy(home: Path, last: str) -> Path:
+def copy(source: Path, last: str) -> Path:
     """Copy the database beside itself, as it is after the migration `last`. Raises UpgradeProblem where there is no room."""
-    source = home / "db.sqlite3"
-    needed, free = source.stat().st_size, shutil.disk_usage(home).free
+    for unfinished in source.parent.glob(f"{source.name}.before-*.new"):  # of one that was killed
+        unfinished.unlink(missing_ok=True)
+    needed, free = source.stat().st_size, shutil.disk_usage(source.parent).free
     if free < needed * 1.1:
         raise UpgradeProblem(
             f"{source}: the upgrade first makes a copy, and the disk has {free >> 20} MiB free where {needed >> 20} are needed"
         )
-    target = home / f"db.sqlite3.before-{last}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    target = source.with_name(f"{source.name}.before-{last}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     copy_database(source, target)
     print(f"The database is brought up to date; a copy of it is {target}", flush=True)
-    copies = sorted(home.glob("db.sqlite3.before-0*"), key=lambda path: path.stat().st_mtime)
+    copies = sorted(source.parent.glob(f"{source.name}.before-0*"), key=lambda path: path.stat().st_mtime)
     for old in copies[:-KEPT]:
         with suppress(OSError):
             old.unlink()
@@ -90,9 +91,9 @@ def copy_database(source: Path, target: Path) -> None:
         raise UpgradeProblem(f"{source}: cannot be copied to {target} ({error})") from None
 
 
-def bring_up_to_date(home: Path) -> None:
+def bring_up_to_date() -> None:
     """Make the tables what this program needs. Raises UpgradeProblem, DatabaseError."""
     from django.core.management import call_command
 
-    if prepare(home):
+    if prepare():
         call_command("migrate", verbosity=0, interactive=False)

@@ -17,7 +17,7 @@ from lunaroute_site.upkeep import archive
 from tests.sessions.test_recording import converse
 from tests.site.test_commands import run
 from tests.support.raw import RawClient
-from tests.support.server import start_server
+from tests.support.server import start_server, take_migrated_database
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +177,87 @@ def test_what_cannot_be_written_is_said(recorded, tmp_path):
     assert done.returncode == 1
     assert "No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# -- without a server --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    take_migrated_database(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def note_file(home: Path, path: Path, content: bytes, *recorders: str, packed: bool = False) -> None:
+    """Write a JSONL file that each of `recorders` has a row of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if packed:
+        path.with_name(f"{path.name}.zst").write_bytes(zstandard.ZstdCompressor().compress(content))
+    else:
+        path.write_bytes(content)
+    with closing(sqlite3.connect(home / "db.sqlite3")) as database, database:
+        for recorder in recorders:
+            database.execute(
+                "INSERT INTO jsonl_files (recorder, path, size) VALUES (?, ?, ?)", (recorder, str(path), len(content))
+            )
+
+
+def there_and_back(home: Path, tmp_path: Path) -> Path:
+    written = archive.write(tmp_path / "x.tar.zst", home, home / "sessions", home / "db.sqlite3")
+    assert written.left_out == ()
+    other = tmp_path / "other"
+    archive.read(tmp_path / "x.tar.zst", other, other / "sessions", "me")
+    return other
+
+
+def test_a_machine_that_was_renamed_has_each_file_once(home, tmp_path):
+    note_file(home, home / "sessions" / "2026-01-01" / "session_a.jsonl", b"{}\n", "old:h", "new:h", "me")
+    other = there_and_back(home, tmp_path)
+    place = other / "sessions" / "2026-01-01" / "session_a.jsonl"
+    assert rows(other, "SELECT recorder, path, size FROM jsonl_files") == [("me", str(place), 3)]
+    assert place.read_bytes() == b"{}\n"
+
+
+def test_files_from_before_sessions_dir_was_another_come_along(home, tmp_path):
+    note_file(home, tmp_path / "before" / "2026-01-01" / "session_a.jsonl", b"{}\n", "me")
+    note_file(home, home / "sessions" / "deep" / "2026-01-02" / "session_b.jsonl", b"{}\n{}\n", "me", packed=True)
+    other = there_and_back(home, tmp_path)
+    assert sorted(rows(other, "SELECT path FROM jsonl_files")) == [
+        (str(other / "sessions" / "2026-01-01" / "session_a.jsonl"),),
+        (str(other / "sessions" / "deep" / "2026-01-02" / "session_b.jsonl"),),
+    ]
+    assert (other / "sessions" / "deep" / "2026-01-02" / "session_b.jsonl.zst").is_file()
+
+
+def test_of_two_files_of_one_name_the_second_is_named(home, tmp_path):
+    for folder in ("one", "two"):
+        note_file(home, tmp_path / folder / "2026-01-01" / "session_a.jsonl", folder.encode(), "me")
+    written = archive.write(tmp_path / "x.tar.zst", home, home / "sessions", home / "db.sqlite3")
+    assert written.left_out == (str(tmp_path / "two" / "2026-01-01" / "session_a.jsonl"),)
+    archive.read(tmp_path / "x.tar.zst", tmp_path / "other", tmp_path / "other" / "sessions", "me")
+
+
+def test_the_log_of_a_database_that_is_gone_is_not_restored_over(home, tmp_path):
+    archive.write(tmp_path / "x.tar.zst", home, home / "sessions", home / "db.sqlite3")
+    other = other_home(tmp_path / "other")
+    (other / "db.sqlite3-wal").write_bytes(b"x")
+    with pytest.raises(archive.ArchiveProblem, match=r"db\.sqlite3-wal"):
+        archive.read(tmp_path / "x.tar.zst", other, other / "sessions", "me")
+
+
+@pytest.mark.parametrize("manifest", [b"", b"[]", b'{"format": 1}', b'{"format": 1, "files": {"a": 1}}', b"\xff"])
+def test_a_list_of_files_that_is_none_is_said(tmp_path, manifest):
+    path = pack(tmp_path / "x.tar.zst", (entry("manifest.json"), manifest))
+    with pytest.raises(archive.ArchiveProblem, match="its list of files"):
+        archive.read(path, tmp_path / "home", tmp_path / "home" / "sessions", "me")
+
+
+def test_the_home_to_make_and_the_database_may_be_elsewhere(home, tmp_path):
+    elsewhere = tmp_path / "elsewhere.sqlite3"
+    (home / "db.sqlite3").rename(elsewhere)
+    (tmp_path / ".lunaroute").symlink_to(home)
+    done = run(tmp_path, "backup", str(tmp_path / "x.tar.zst"), DATABASE_URL=f"sqlite:///{elsewhere}")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(tmp_path, "restore", str(tmp_path / "x.tar.zst"), "--home", str(tmp_path / "third"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows(tmp_path / "third", "SELECT count(*) FROM sessions") == [(0,)]

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from lunaroute_site import doctor_commands
 from lunaroute_site.pidfile import take
@@ -134,6 +135,32 @@ def test_files_that_are_torn_short_gone_or_strange_are_named(doctor, place):
     assert not torn.read_bytes().endswith(b'"sta')
 
 
+def test_compressed_files_are_read(doctor, place):
+    path = some_file(place)
+    data = zstandard.ZstdCompressor().compress(path.read_bytes())
+    path.unlink()
+    packed = path.with_name(f"{path.name}.zst")
+    packed.touch(0o600)
+    packed.write_bytes(data)
+    assert levels(doctor()[1]) == {"variables": "warning"}
+    for damaged in (data[: len(data) // 2], b"nothing"):
+        packed.write_bytes(damaged)
+        code, found = doctor()
+        assert (code, "are damaged" in found["files"][0]["text"]) == (1, True)
+
+
+def test_a_file_that_is_being_rewritten_is_not_short(doctor, place):
+    change(place, f"UPDATE jsonl_files SET size = {(1 << 63) - 1}")
+    assert levels(doctor()[1]) == {"variables": "warning"}
+
+
+def test_rows_that_refer_to_nothing_are_counted(doctor, place):
+    change(place, "UPDATE tool_calls SET exchange_id = 999999 WHERE id = (SELECT min(id) FROM tool_calls)")
+    code, found = doctor()
+    assert (code, found["database"][0]["level"]) == (1, "problem")
+    assert "1 rows refer to others that are gone (of tool_calls)" in found["database"][0]["text"]
+
+
 def test_contents_that_are_missing_or_of_no_use_are_counted(doctor, place):
     change(place, "INSERT INTO blobs (key, size, codec, data) VALUES (x'00', 1, 0, x'41')")
     code, found = doctor()
@@ -218,6 +245,54 @@ def test_a_configuration_that_is_wrong_is_one_line(place):
     assert done.returncode == 1
     assert done.stdout.startswith("✗ configuration: environment: LUNAROUTE_PORT")
     assert len(done.stdout.splitlines()) == 1
+    (finding,) = json.loads(run(place, "doctor", "--json", LUNAROUTE_PORT="many").stdout)
+    assert (finding["check"], finding["level"]) == ("configuration", "problem")
+
+
+def test_the_port_of_another_kind_of_address_can_be_had():
+    from types import SimpleNamespace
+
+    for host in ("localhost", "0.0.0.0", "::1", "::"):
+        found = list(doctor_commands.serving(SimpleNamespace(host=host, port=free_port()), None))
+        assert [finding.level for finding in found] == ["ok"], host
+
+
+def test_the_port_of_another_lunaroute_is_named(server):
+    from types import SimpleNamespace
+
+    _, finding = doctor_commands.serving(SimpleNamespace(host="127.0.0.1", port=server.port), None)
+    assert finding.remedy.startswith("a LunaRoute of another home has it")
+
+
+def test_packages_that_are_others_are_named(monkeypatch):
+    from importlib import metadata
+
+    (finding,) = doctor_commands.program(None)
+    assert finding.level == "ok"
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "1.0" if name == "django" else version(name))
+    (finding,) = doctor_commands.program(None)
+    assert (finding.level, "django is 1.0, tested with" in finding.text) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (None, "ok"),
+        ("", "ok"),
+        ('[model_providers.a]\nbase_url = "http://localhost:8081/v1"', "ok"),
+        ('[model_providers.a]\nbase_url = "https://api.openai.com/v1"', "warning"),
+        ('openai_base_url = "http://localhost:8082/v1"', "warning"),
+        ("model_providers = 3", "ok"),
+        ("no toml", "warning"),
+    ],
+)
+def test_the_file_of_codex_names_this_server_or_is_named(tmp_path, text, level):
+    path = tmp_path / "config.toml"
+    if text is not None:
+        path.write_text(text)
+    (finding,) = doctor_commands.codex(path, 8081)
+    assert finding.level == level
 
 
 def test_without_a_home_it_says_what_to_do(tmp_path):
@@ -231,6 +306,7 @@ def test_without_a_home_it_says_what_to_do(tmp_path):
     ("environ", "words"),
     [
         ({"ANTHROPIC_BASE_URL": "http://localhost:8081/v1"}, "export ANTHROPIC_BASE_URL=http://localhost:8081"),
+        ({"ANTHROPIC_BASE_URL": "http://localhost:8081/v1"}, "must have no path"),
         ({"ANTHROPIC_BASE_URL": "https://api.anthropic.com"}, "which is not this server"),
         ({"OPENAI_BASE_URL": "http://127.0.0.1:8081"}, "export OPENAI_BASE_URL=http://localhost:8081/v1"),
         ({"HTTP_PROXY": "http://proxy:3128"}, "export NO_PROXY=localhost,127.0.0.1"),
