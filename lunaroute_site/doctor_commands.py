@@ -81,7 +81,7 @@ def examine(config, is_offline: bool = False) -> Iterator:
 
     server = running_server(config.home)
     checks: list[tuple[str, Callable[[], Iterable]]] = [
-        ("program", lambda: program(server)),
+        ("program", lambda: program(config.home, server)),
         ("home", lambda: home(config)),
         ("disk", lambda: disk(config.home)),
         ("configuration", lambda: configuration(config)),

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Max
 from zstandard import ZstdError
 
 from sessions import search
+from sessions.content import AT_ONCE, keep_others_out
 from sessions.deletion import CONTENTS
-from sessions.jsonl import JsonlWriter
 from sessions.keeping.files import packed, unpacked_size
 from sessions.models import Exchange, FileRemoval, JsonlFile, SearchDocument, SearchSession, Session
 from sessions.rewriting import UNCERTAIN
@@ -90,11 +91,16 @@ def contents() -> Iterator[Finding]:
 
 
 def _delete_unused(unused: str) -> None:
-    from sessions.content import keep_others_out
-
-    with transaction.atomic(), connection.cursor() as cursor:
-        keep_others_out()
-        cursor.execute(f"DELETE FROM blobs WHERE key IN (SELECT b.key FROM blobs b WHERE {unused})")
+    """Delete in parts, so that nobody who records waits for long; what is used by now is left."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT b.key FROM blobs b WHERE {unused}")
+        keys = [bytes(key) for (key,) in cursor.fetchall()]
+    for start in range(0, len(keys), AT_ONCE):
+        part = keys[start : start + AT_ONCE]
+        places = ", ".join(["%s"] * len(part))
+        with transaction.atomic(), connection.cursor() as cursor:
+            keep_others_out()
+            cursor.execute(f"DELETE FROM blobs AS b WHERE b.key IN ({places}) AND {unused}", part)
 
 
 def index() -> Iterator[Finding]:
@@ -141,9 +147,11 @@ def finish_index() -> None:
 
 
 def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
-    """Check the JSONL files of `recorder` against their rows."""
-    missing, short, torn, known = [], [], [], set()
-    for name, size in JsonlFile.objects.filter(recorder=recorder).values_list("path", "size").iterator():
+    """Check the JSONL files of `recorder` against their rows; with SQLite all are its own, also those that it recorded
+    before this machine had another name."""
+    missing, short, torn, known = [], [], {}, set()
+    rows = JsonlFile.objects.all() if connection.vendor == "sqlite" else JsonlFile.objects.filter(recorder=recorder)
+    for name, size in rows.values_list("path").annotate(certain=Max("size")).order_by("path").iterator():
         path = Path(name)
         known.add(name)
         try:
@@ -159,7 +167,7 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         if actual < size:
             short.append(name)
         elif actual > size and not is_running:
-            torn.append(name)
+            torn[name] = size
     if missing:
         yield Finding(
             "files", WARNING, f"{_some(missing)} of the JSONL files are gone",
@@ -172,8 +180,8 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         )  # fmt: skip
     if torn:
         yield Finding(
-            "files", WARNING, f"{_some(torn)} of the JSONL files have a torn end, as a crash leaves it",
-            "the next start cuts it off, and so does `lunaroute-server doctor --fix`", JsonlWriter(recorder).mend,
+            "files", WARNING, f"{_some(list(torn))} of the JSONL files have a torn end, as a crash leaves it",
+            "the next start cuts it off, and so does `lunaroute-server doctor --fix`", lambda: _cut(torn),
         )  # fmt: skip
     stray = [
         str(path)
@@ -186,6 +194,11 @@ def files(folder: Path, recorder: str, is_running: bool) -> Iterator[Finding]:
         yield Finding(
             "files", WARNING, f"{_some(stray)} JSONL files are in no database", f"`lunaroute-server import {folder}` records them",
         )  # fmt: skip
+
+
+def _cut(torn: dict[str, int]) -> None:
+    for name, size in torn.items():
+        os.truncate(name, size)
 
 
 def _unpacked(path: Path) -> int:

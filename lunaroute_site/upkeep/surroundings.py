@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 OPEN_FILES = 1024
 
 
-def program(server) -> Iterator:
-    """Check Python, the packages, and whether a server that runs is of these files."""
+def program(home: Path, server) -> Iterator:
+    """Check Python, the packages, and whether the server that runs on `home` is of these files."""
     from importlib import metadata
 
-    from lunaroute_site import config
     from sessions.checking import OK, WARNING, Finding
 
+    lines: list[str] = []
     root = Path(__file__).resolve().parent.parent.parent
     listed = root / "requirements.txt"
-    lines = [line.split("#")[0].strip() for line in listed.read_text().splitlines()] if listed.is_file() else []
+    if listed.is_file():
+        lines = [line.split("#")[0].strip() for line in listed.read_text().splitlines()]
+    else:
+        with suppress(metadata.PackageNotFoundError):
+            lines = metadata.requires("lunaroute") or []
     wrong = []
     for name, _, version in (line.partition(";")[0].partition("==") for line in lines if "==" in line):
         try:
@@ -36,7 +40,7 @@ def program(server) -> Iterator:
         yield Finding("program", OK, f"Python {sys.version.split()[0]} and the packages are those it is tested with")
     with suppress(OSError):
         if server is not None:
-            began = (config.current().home / "server.json").stat().st_mtime
+            began = (home / "server.json").stat().st_mtime
             packages = ("lunaroute_site", "proxy", "sessions", "routing", "pii")
             if any(path.stat().st_mtime > began for package in packages for path in (root / package).rglob("*.py")):
                 text = "the server runs an older version than the files have"

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_a_file_that_is_being_rewritten_is_not_short(doctor, place):
     assert levels(doctor()[1]) == {"variables": "warning"}
 
 
+def test_files_from_before_the_machine_was_renamed_are_its_own(doctor, place):
+    change(place, "UPDATE jsonl_files SET recorder = 'old:home'")
+    assert levels(doctor()[1]) == {"variables": "warning"}
+    path = some_file(place)
+    whole = path.read_bytes()
+    home = place / ".lunaroute"
+    change(
+        place, f"INSERT INTO jsonl_files (recorder, path, size) VALUES ('{socket.gethostname()}:{home}', '{path}', 0)"
+    )
+    with path.open("ab") as file:
+        file.write(b"torn")
+    assert levels(doctor()[1]) == {"files": "warning", "variables": "warning"}
+    doctor("--fix")
+    assert path.read_bytes() == whole
+
+
 def test_rows_that_refer_to_nothing_are_counted(doctor, place):
     change(place, "UPDATE tool_calls SET exchange_id = 999999 WHERE id = (SELECT min(id) FROM tool_calls)")
     code, found = doctor()
@@ -206,8 +223,6 @@ def test_what_was_cut_off_is_counted(doctor, place):
 
 
 def test_a_port_that_somebody_has_is_named(doctor):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, found = doctor(LUNAROUTE_PORT=str(other.getsockname()[1]))
     assert code == 1
@@ -264,14 +279,22 @@ def test_the_port_of_another_lunaroute_is_named(server):
     assert finding.remedy.startswith("a LunaRoute of another home has it")
 
 
-def test_packages_that_are_others_are_named(monkeypatch):
+def test_a_server_that_is_older_than_the_files_is_named(tmp_path):
+    (tmp_path / "server.json").touch()
+    assert [f.level for f in doctor_commands.program(tmp_path, "a server")] == ["ok"]
+    os.utime(tmp_path / "server.json", (1, 1))
+    _, finding = doctor_commands.program(tmp_path, "a server")
+    assert "older version" in finding.text
+
+
+def test_packages_that_are_others_are_named(monkeypatch, tmp_path):
     from importlib import metadata
 
-    (finding,) = doctor_commands.program(None)
+    (finding,) = doctor_commands.program(tmp_path, None)
     assert finding.level == "ok"
     version = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "1.0" if name == "django" else version(name))
-    (finding,) = doctor_commands.program(None)
+    (finding,) = doctor_commands.program(tmp_path, None)
     assert (finding.level, "django is 1.0, tested with" in finding.text) == ("warning", True)
 
 
