@@ -52,8 +52,14 @@ def rebuild(folder: Path | None) -> int:
         return fail(f"db rebuild: LunaRoute runs on this home (process {other}): `lunaroute-server stop` first")
     except OSError as error:
         return fail(f"{settings.home}: cannot be written ({error.strerror})")
+    from django.db import DatabaseError
+
     with lock:
-        return _rebuild(settings, folder)
+        try:
+            return _rebuild(settings, folder)
+        except (DatabaseError, OSError) as error:
+            why = " ".join(str(error).split())
+            return fail(f"db rebuild: {why}; the old database is as it was, and a second run begins anew")
 
 
 def _rebuild(settings, folder: Path) -> int:

@@ -177,6 +177,15 @@ def test_what_is_deleted_stays_so_and_what_is_in_no_file_is_counted(recorded, tm
     assert ask(recorded, "SELECT count(*) FROM exchanges") == [(5,)]
 
 
+def test_what_cannot_be_written_leaves_the_old_one_in_use(recorded, tmp_path):
+    before = ask(recorded, SUMS)
+    (recorded / "db.sqlite3.rebuilding").mkdir()
+    done = run(tmp_path, "db", "rebuild")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "db.sqlite3.rebuilding" in done.stderr
+    assert ask(recorded, SUMS) == before
+
+
 KILL = """
 import os, signal, sys
 sys.path.insert(0, os.getcwd())
