@@ -25,6 +25,8 @@ LOGIN = "/login"
 REMEMBERED = 30 * 24 * 3600
 # What anybody may ask.
 PROBES = ("/healthz", "/readyz")
+# The link of owner.py brings a secret of its own.
+OWNER = "/owner/"
 SIGN_INS = (LOGIN, "/admin/login/")
 
 throttle = Throttle()
@@ -57,7 +59,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
             response = _refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
             response["Retry-After"] = f"{seconds:.0f}"
             return response
-    if request.path == LOGIN or knows_token(request.headers, request.COOKIES):
+    if request.path == LOGIN or request.path.startswith(OWNER) or knows_token(request.headers, request.COOKIES):
         return None
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
         return HttpResponseRedirect(f"{LOGIN}?{urlencode({'next': request.get_full_path()})}")

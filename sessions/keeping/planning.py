@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef, Sum
 
 from sessions.keeping.sizes import Sizes, measure
 from sessions.models import Exchange, JsonlFile, Session
@@ -121,7 +121,7 @@ def to_compress(policy: Policy, now: datetime, but: set[int] = frozenset()) -> I
     if policy.compress_after_days is None:
         return
     before = now - timedelta(days=policy.compress_after_days)
-    rows = JsonlFile.objects.filter(Q(recorder=policy.recorder), session__completed_at__lt=before, size__gt=0)
+    rows = JsonlFile.objects.filter(recorder=policy.recorder, session__completed_at__lt=before, size__gt=0)
     for row in rows.order_by("pk").iterator(chunk_size=500):
         if row.session_id not in but:
             yield row

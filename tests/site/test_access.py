@@ -288,6 +288,15 @@ def test_the_owners_link_works_once(start):
     assert link.rpartition("/")[2].encode() not in (server.home / "db.sqlite3").read_bytes()
 
 
+def test_the_owners_link_stands_for_the_token(start):
+    server = start(LUNAROUTE_AUTH_TOKEN=TOKEN)
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar))
+    assert "Site administration" in browser.open(link_of(server.output()), timeout=15).read().decode()
+    assert browser.open(f"{server.url}/ui/settings", timeout=15).url.endswith("/ui/settings")
+    assert server.get("/ui/settings")[0] == 401
+
+
 def test_there_is_no_link_without_a_server(tmp_path):
     done = run(tmp_path, "login")
     assert done.returncode == 1
