@@ -21,6 +21,9 @@ logger = logging.getLogger("lunaroute.retention")
 
 # Seconds that one transaction should take: others wait that long to write. And the most sessions in one.
 STEP, MOST = 0.03, 100
+# Seconds of work after which there is a pause, and its length: SQLite's writers look every tenth of a second whether they
+# may write, and in a shorter one might not.
+WORK, PAUSE = 0.1, 0.11
 # How often sizes are measured again, because sessions freed less than was thought.
 ROUNDS = 20
 # Runs that are remembered, and sessions and problems that are named of each.
@@ -108,7 +111,7 @@ def _delete(policy: Policy, now: datetime, measured: sizes.Sizes, done: Retentio
 
 def _delete_all(found: list[Due], done: RetentionRun) -> int:
     """Delete sessions, as many in one transaction as take a moment. Gives how many there were."""
-    deleted, at, count = 0, 0, 1
+    deleted, at, count, worked = 0, 0, 1, 0.0
     while at < len(found):
         part = found[at : at + count]
         began = time.monotonic()
@@ -119,7 +122,10 @@ def _delete_all(found: list[Due], done: RetentionRun) -> int:
             count = min(count * 2, MOST)
         elif took > STEP:
             count = max(count // 2, 1)
-        time.sleep(min(took / 3, 0.1))  # others write now
+        worked += took
+        if worked > WORK:
+            time.sleep(PAUSE)
+            worked = 0.0
     return deleted
 
 

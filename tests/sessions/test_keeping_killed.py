@@ -25,17 +25,12 @@ from tests.support.server import ROOT, environment, eventually, start_server, ta
 LIMITS = "session_recording: {cleanup: {retention: {max_age_days: 30, compress_after_days: 7}}}\n"
 # What is called when the process is killed: (module, name, at which call, before or after it).
 POINTS = {
-    "before the first deletion": ("sessions.keeping.running", "delete", 1, "before"),
     "in the middle of a deletion": ("sessions.deletion", "release", 1, "before"),
     "before its files are gone": ("sessions.deletion", "remove_files", 2, "before"),
     "after a deletion": ("sessions.keeping.running", "delete", 1, "after"),
-    "before a file is written": ("sessions.keeping.files", "_create", 1, "after"),
     "before it is read again": ("sessions.keeping.files", "_check", 1, "before"),
-    "before it takes its place": ("sessions.keeping.files", "_check", 1, "after"),
     "while both are there": ("sessions.keeping.files", "_sync_folder", 1, "after"),
-    "after a file": ("sessions.keeping.files", "compress", 1, "after"),
     "before room is given back": ("sessions.keeping.sizes", "give_back", 1, "before"),
-    "before it is noted": ("sessions.keeping.running", "_finish", 1, "before"),
 }
 KILL = """
 import importlib, os, signal, sys
