@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from sessions.keeping import files
@@ -45,6 +45,24 @@ class JsonlWriter:
         self._recorder = recorder
         self._sizes: dict[str, int] = {}  # bytes that are certain, of files touched by this process
         self._undo: list[tuple[str, int]] = []
+
+    def adopt(self) -> None:
+        """Take over files that were recorded here under another name, before the machine was renamed or the home moved.
+
+        SQLite's database lies in the home, so all that it names is this recorder's.
+        """
+        if connection.vendor != "sqlite":
+            return
+        with transaction.atomic():
+            for row in JsonlFile.objects.exclude(recorder=self._recorder).order_by("pk"):
+                mine = JsonlFile.objects.filter(recorder=self._recorder, path=row.path).first()
+                if mine is None:
+                    row.recorder = self._recorder
+                    row.save(update_fields=["recorder"])
+                    continue
+                mine.size, mine.session_id = max(mine.size, row.size), mine.session_id or row.session_id
+                mine.save(update_fields=["size", "session"])
+                row.delete()
 
     def mend(self) -> None:
         """Cut off what a recorder that died had written and not committed."""

@@ -146,10 +146,13 @@ class Store:
 
     def recover(self, interrupt: bool) -> None:
         """Mend torn lines; with `interrupt`, end the exchanges that nobody will ever complete."""
+        self._jsonl.adopt()
         self._jsonl.mend()
         if not interrupt:
             return
         batch = Batch()
+        if connection.vendor == "sqlite":  # nobody else records into it
+            Exchange.objects.filter(success=None).exclude(recorder=self._identity).update(recorder=self._identity)
         left = Exchange.objects.filter(recorder=self._identity, success=None).select_related("session").order_by("pk")
         for row in left:
             state = batch.sessions.setdefault(row.session.session_id, SessionState(row.session))
