@@ -20,7 +20,7 @@ from tests.support.upstream import FakeUpstream  # noqa: E402
 
 # No test waits on a stopwatch: other work may take this machine's time.
 # Who has changed a parser asks for more: HYPOTHESIS_PROFILE=thorough.
-hypothesis.settings.register_profile("patient", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
