@@ -29,8 +29,8 @@ OWN_PARSERS = {
 COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
-# Seconds: for a detached server to answer, for one to stop (streams in flight get 30 of them).
-START_TIMEOUT, STOP_TIMEOUT = 20, 60
+# Seconds: for a detached server to answer, for one to stop when its streams have had their time.
+START_TIMEOUT, STOP_TIMEOUT = 20, 30
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("LUNAROUTE_CONFIG", options.config and os.path.abspath(os.path.expanduser(options.config))),
         ("LUNAROUTE_HOST", options.host),
         ("LUNAROUTE_PORT", options.port),
+        ("LUNAROUTE_WEB_PROCESSES", options.web),
     ):
         if value is not None:
             os.environ[variable] = str(value)
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Give the arguments as far as a command with a parser of its own, and those behind it."""
     for at, argument in enumerate(arguments):
-        if at and arguments[at - 1] in ("--config", "--host", "--port"):
+        if at and arguments[at - 1] in ("--config", "--host", "--port", "--web"):
             continue
         if argument in OWN_PARSERS:
             return arguments[: at + 1], arguments[at + 1 :]
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", metavar="H", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", metavar="P", help="port to listen on (8081)")
+    parser.add_argument("--web", metavar="N", help="serve: so many web processes (1)")
     parser.add_argument(
         "--no-worker", action="store_true", help="serve: leave Celery's worker to `celery -A lunaroute_site worker -B`"
     )
@@ -202,21 +204,23 @@ def _answers(url: str) -> bool:
 
 
 def stop() -> int:
-    """Stop the server of this home: streams in flight get up to 30 s."""
+    """Stop the server of this home: streams in flight get their time (`http_server.drain_secs`)."""
     from lunaroute_site import config
     from lunaroute_site.pidfile import running_server
 
-    home = config.current().home
+    settings = config.current()
+    home = settings.home
     server = running_server(home)
     if server is None:
         print(f"LunaRoute is not running (home {home}).")
         return 0
     with contextlib.suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
+    seconds = settings.http_server.announce_stop_secs + settings.http_server.drain_secs + STOP_TIMEOUT
+    deadline = time.monotonic() + seconds
     while running_server(home) is not None:
         if time.monotonic() > deadline:
-            print(f"lunaroute-server: process {server.pid} did not end within {STOP_TIMEOUT} s", file=sys.stderr)
+            print(f"lunaroute-server: process {server.pid} did not end within {seconds:.0f} s", file=sys.stderr)
             return 1
         time.sleep(0.02)
     print(f"LunaRoute (process {server.pid}) has stopped.")

@@ -21,6 +21,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LUNAROUTE_HOST": ("host",),
     "LUNAROUTE_PORT": ("port",),
     "LUNAROUTE_DIALECT": ("api_dialect",),
+    "LUNAROUTE_WEB_PROCESSES": ("http_server", "web_processes"),
     "LUNAROUTE_ENABLE_SESSION_RECORDING": ("session_recording", "enabled"),
     "LUNAROUTE_SESSIONS_DIR": ("session_recording", "sessions_dir"),
     "LUNAROUTE_LOG_LEVEL": ("logging", "level"),

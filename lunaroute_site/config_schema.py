@@ -46,6 +46,9 @@ def _finding_pattern(text: str) -> str:
 
 class HttpServer(Section):
     max_request_body_bytes: Annotated[int, Field(gt=0)] = 104_857_600
+    web_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    announce_stop_secs: Annotated[float, Field(ge=0, le=300)] = 0
+    drain_secs: Annotated[float, Field(ge=0, le=86_400)] = 30
     sse_keepalive_enabled: bool = False
 
 

@@ -1,14 +1,16 @@
 """`/metrics`, and what is read from the data plane when it is asked for: the recorder's queue, and WebSockets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from django.http import HttpRequest, HttpResponse
 from django_prometheus.exports import ExportToDjangoView
-from prometheus_client import REGISTRY, disable_created_metrics
+from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics
+from prometheus_client import exposition as text
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from lunaroute_site.peers import Peers, merged
 from proxy.state import State
 
 # When a counter began is nothing that anybody asks for, and would be half of the lines.
@@ -16,14 +18,33 @@ disable_created_metrics()
 
 OPENMETRICS = "application/openmetrics-text"
 
+# The other web processes of this server, where there may be some.
+peers: Peers | None = None
+
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Give all metrics of this process: as OpenMetrics, with exemplars, to a scraper that accepts that."""
+    """Give all metrics of this server: as OpenMetrics, with exemplars, to a scraper that accepts that."""
     accepted = request.headers.get("Accept", "")
-    if OPENMETRICS not in accepted:
+    if peers is None and OPENMETRICS not in accepted:
         return ExportToDjangoView(request)
-    encode, content_type = choose_encoder(accepted)
-    return HttpResponse(encode(REGISTRY), content_type=content_type)
+    registry = REGISTRY if peers is None else _Gathered([peers.tell(), *peers.gather()])
+    encode, content_type = choose_encoder(accepted) if OPENMETRICS in accepted else _PLAIN
+    return HttpResponse(encode(registry), content_type=content_type)
+
+
+_PLAIN = (text.generate_latest, text.CONTENT_TYPE_LATEST)
+
+
+class _Gathered(CollectorRegistry):
+    """The metrics of several processes."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        """Give them."""
+        return merged(self._parts)
 
 
 class DataPlaneCollector(Collector):
@@ -51,6 +72,12 @@ class DataPlaneCollector(Collector):
 def watch(state: State) -> None:
     """Let `/metrics` show the data plane whose state this is. Once in a process."""
     REGISTRY.register(DataPlaneCollector(state))
+
+
+def gather(of: Peers) -> None:
+    """Let `/metrics` show those of the other web processes too."""
+    global peers
+    peers = of
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

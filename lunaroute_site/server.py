@@ -28,6 +28,7 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.logger import globalLogBeginner  # noqa: E402
 
+from lunaroute_site.peers import Peers  # noqa: E402
 from proxy import state  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
@@ -35,9 +36,8 @@ from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
 
 logger = logging.getLogger("lunaroute.server")
 
-# Seconds: how long streams may go on after SIGTERM, to end when cut, how long the recorder may then take, and between
-# two sweeps.
-DRAIN_TIMEOUT, CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 30, 2, 10, 5
+# Seconds: for streams to end when cut, how long the recorder may then take, and between two sweeps.
+CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 2, 10, 5
 # Seconds that a page may take to read one message, and the most bytes of one that a page may send.
 MESSAGE_TIMEOUT, MAX_MESSAGE = 20, 1 << 20
 GOING_AWAY = 1001  # RFC 6455, section 7.4.1
@@ -145,22 +145,27 @@ class OwnFactory(HTTPFactory):
 class Server(DaphneServer):
     """Daphne's server on sockets that are listening already.
 
-    `link` gets the recorder's sockets through `control`, a stream socket from the supervisor; its end means that the
-    supervisor is gone, and ends the server.
+    `link` gets the recorder's sockets through `control`, a stream socket from the supervisor, and `peers` those of the
+    other web processes; its end means that the supervisor is gone, and ends the server.
     """
 
     def __init__(
-        self, application, listeners: list[socket.socket], control: socket.socket, link: RecorderLink | None
+        self,
+        application,
+        listeners: list[socket.socket],
+        control: socket.socket,
+        link: RecorderLink | None,
+        peers: Peers | None = None,
     ) -> None:
         # Daphne insists on an endpoint; `run` listens on the sockets instead.
         super().__init__(application, endpoints=["unused"], signal_handlers=False, verbosity=0, server_name="lunaroute")
-        self.sockets, self.control, self.link = listeners, control, link
+        self.sockets, self.control, self.link, self.peers = listeners, control, link, peers
         self._servers: list[asyncio.Server] = []
         self._stopping: asyncio.Task | None = None
         self._hurry = False
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; streams in flight get `DRAIN_TIMEOUT` seconds."""
+        """Serve until SIGTERM or SIGINT; streams in flight get `http_server.drain_secs`."""
         loop = self.loop = reactor._asyncioEventloop
         asyncio.set_event_loop(loop)
         globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
@@ -226,13 +231,14 @@ class Server(DaphneServer):
 
     def _from_supervisor(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, 16, 4)
+            data, fds, _, _ = socket.recv_fds(self.control, 1, 1)  # a letter, and the socket that it is about
         except BlockingIOError:
             return
         for fd in fds:
             line = socket.socket(fileno=fd)
-            if self.link is not None:
-                self.loop.create_task(self.link.attach(line))
+            takes = self.peers if data == b"P" else self.link
+            if takes is not None:
+                self.loop.create_task(takes.attach(line))
         if not data:
             self.loop.remove_reader(self.control.fileno())
             self.stop()
@@ -258,16 +264,21 @@ class Server(DaphneServer):
             self._hurry = True
 
     async def _drain(self) -> None:
+        http = settings.LUNAROUTE.http_server
+        state.current.stopping = True  # /readyz says so; a load balancer needs time to see it
+        end = self.loop.time() + http.announce_stop_secs
+        while self.loop.time() < end and not self._hurry:
+            await asyncio.sleep(0.02)
         for server in self._servers:
             server.close()
         self.context.drain()
         for protocol in list(self.connections):
             if isinstance(protocol, OwnSocket):
                 protocol.go_away()
-        deadline = self.loop.time() + DRAIN_TIMEOUT
+        deadline = self.loop.time() + http.drain_secs
         while self.context.connections and self.loop.time() < deadline and not self._hurry:
             await asyncio.sleep(0.02)
-        state.current.stopping = True
+        state.current.cutting = True
         await self._cut()
         if self.link is not None:
             try:

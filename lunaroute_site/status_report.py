@@ -9,8 +9,8 @@ from typing import Any
 from lunaroute_site import states
 from lunaroute_site.pidfile import RunningServer
 
-# What is taken from /metrics.
-_FIGURES = re.compile(r"^lunaroute_recorder_(queue_bytes|dropped_total|lag_seconds) (\S+)$", re.MULTILINE)
+# What is taken from /metrics, of each web process.
+_FIGURES = re.compile(r"^lunaroute_recorder_(queue_bytes|dropped_total|lag_seconds)(?:{[^}]*})? (\S+)$", re.MULTILINE)
 TASKS = {"sessions.tasks.retention": "retention", "sessions.tasks.optimize_database": "optimize"}
 
 
@@ -49,7 +49,10 @@ def _recorder(settings: Any, server: RunningServer) -> dict[str, float]:
         text = httpx.get(f"{server.url}/metrics", headers=headers, timeout=2, trust_env=False).text
     except httpx.HTTPError:
         return {}
-    return {name: float(value) for name, value in _FIGURES.findall(text)}
+    found: dict[str, list[float]] = {}
+    for name, value in _FIGURES.findall(text):
+        found.setdefault(name, []).append(float(value))
+    return {name: max(values) if name == "lag_seconds" else sum(values) for name, values in found.items()}
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The process tree of `lunaroute-server`: one process that starts the others and keeps them running.
 
-It loads Django once and forks, so that the children share the memory of what they all need: the web process (Daphne and
-the data plane), the recorder, and the Celery worker. It holds no threads and no event loop, so it can fork again at any
-time. Each child has a socket to it: by its end a child learns that the supervisor is gone, and over it web and recorder
-get the two ends of the line between them.
+It loads Django once and forks, so that the children share the memory of what they all need: the web processes (Daphne
+and the data plane), the recorder, and the Celery worker. It holds no threads and no event loop, so it can fork again at
+any time. Each child has a socket to it: by its end a child learns that the supervisor is gone, and over it the web
+processes get the ends of their lines to the recorder and to each other.
 """
 
 import ctypes
@@ -24,12 +24,13 @@ from importlib import import_module
 
 from lunaroute_site import logs, pidfile, states
 from lunaroute_site.closing import say_statistics
+from lunaroute_site.listening import ListenError, listen, url
 
 logger = logging.getLogger("lunaroute.server")
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM}
-# Seconds: for the web process to drain and flush, for the recorder to store what it has.
-WEB_STOP, RECORDER_STOP = 45, 20
+# Seconds: for the web processes to flush what has drained, for the recorder to store what it has.
+WEB_STOP, RECORDER_STOP = 15, 20
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
 # Seconds between two tries to start it again, at most; without it, nobody misses the worker for a while.
@@ -51,7 +52,7 @@ class Child:
     """A process of the tree: what it runs, and its end of the supervisor's socket."""
 
     name: str
-    run: Callable[[socket.socket], None]
+    run: Callable[["Child", socket.socket], None]
     essential: bool = True
     pid: int = 0
     control: socket.socket | None = None
@@ -61,6 +62,7 @@ class Child:
     last_end: str = ""  # how the one before it ended
     heard_at: float = 0.0  # of a sign of life
     why: str = ""  # it was killed by this process
+    listeners: list[socket.socket] = field(default_factory=list)  # of a web process
 
 
 def serve(no_worker: bool = False) -> int:
@@ -71,16 +73,19 @@ def serve(no_worker: bool = False) -> int:
     settings = config.current()
     _check_reach(settings)
     lock = _take_home(settings)
-    listeners = _listen(settings.host, settings.port)
+    try:
+        listeners = listen(settings.host, settings.port, settings.http_server.web_processes)
+    except ListenError as error:
+        raise StartError(str(error)) from None
     if settings.session_recording.pii.enabled:
         _leave_no_core()
         logs.log_uncaught()
     _load(settings)
     logs.write_to(logs.AtOnce(2))
-    port = listeners[0].getsockname()[1]
+    port = listeners[0][0].getsockname()[1]
     recording = settings.session_recording.enabled
     server = pidfile.RunningServer(
-        os.getpid(), _url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
+        os.getpid(), url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
     )
     pidfile.announce(lock, settings.home, server)
     tree = Tree(settings, listeners, no_worker)
@@ -93,12 +98,6 @@ def serve(no_worker: bool = False) -> int:
     finally:
         states.forget(settings.home)
         pidfile.release(lock, settings.home)
-
-
-def _url(host: str, port: int) -> str:
-    """The address for a client on this machine."""
-    host = "127.0.0.1" if host in ("localhost", "0.0.0.0", "::", "") else host
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _take_home(settings):
@@ -121,32 +120,6 @@ def _check_reach(settings) -> None:
             f"host {settings.host}: others can reach this address, and read what was recorded; set LUNAROUTE_AUTH_TOKEN "
             "to a token that they have to know (`openssl rand -hex 32` gives one), or listen on 127.0.0.1"
         )
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        raise StartError(f"host {host}: does not resolve to an address of this machine") from None
-    listeners = []
-    for family, kind, proto, _, address in addresses:
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if port == 0 and listeners:  # the same free port on every address
-            address = (address[0], listeners[0].getsockname()[1], *address[2:])
-        try:
-            listener.bind(address)
-        except OSError as error:
-            if family == socket.AF_INET6 and len(addresses) > 1 and error.errno not in (98, 48):
-                continue  # a machine without IPv6
-            raise StartError(
-                f"port {port}: cannot listen on {host}:{port} ({error.strerror}); --port or LUNAROUTE_PORT picks another"
-            ) from None
-        listener.listen(1024)
-        listeners.append(listener)
-    return listeners
 
 
 def _leave_no_core() -> None:
@@ -197,15 +170,17 @@ def _database_name(connection) -> str:
 class Tree:
     """The running children."""
 
-    def __init__(self, settings, listeners: list[socket.socket], no_worker: bool) -> None:
-        self.settings, self.listeners = settings, listeners
+    def __init__(self, settings, listeners: list[list[socket.socket]], no_worker: bool) -> None:
+        """`listeners` has the sockets of each web process."""
+        self.settings = settings
         self.has_recorder = settings.session_recording.is_read
-        self.web = Child("web", self._run_web)
+        names = ["web"] if len(listeners) == 1 else [f"web-{number}" for number in range(1, len(listeners) + 1)]
+        self.webs = [Child(name, self._run_web, listeners=own) for name, own in zip(names, listeners, strict=True)]
         self.recorder = Child("recorder", self._run_recorder)
         self.worker = Child("worker", self._run_worker, essential=False)
-        # The recorder first: it is ready when the web process begins to answer.
+        # The recorder first: it is ready when the web processes begin to answer.
         self.children = [self.recorder] if self.has_recorder else []
-        self.children.append(self.web)
+        self.children += self.webs
         if not no_worker:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}
@@ -217,7 +192,9 @@ class Tree:
         gc.freeze()  # what is loaded now is never looked at again by the collector, so its pages stay shared
         for child in self.children:
             self._start(child)
-        self._connect()
+        for web in self.webs:
+            self._connect(web)
+        self._introduce(self.webs)
         self._announce(server)
         while True:
             caught = self._wait()
@@ -279,13 +256,13 @@ class Tree:
             for other in self.children:
                 if other.control is not None:
                     other.control.close()
-            if child is not self.web:
-                for listener in self.listeners:
+            for listener in self._all_listeners():
+                if listener not in child.listeners:
                     listener.close()
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            child.run(theirs)
+            child.run(child, theirs)
             code = 0
         except KeyboardInterrupt:
             code = 0
@@ -296,14 +273,31 @@ class Tree:
             log.close(LAST_WORDS)
             os._exit(code)
 
-    def _connect(self) -> None:
-        """Give web and recorder the two ends of a new line."""
-        if not self.has_recorder:
-            return
-        one, other = socket.socketpair()
-        for child, end in ((self.recorder, one), (self.web, other)):
+    def _all_listeners(self) -> list[socket.socket]:
+        return [listener for web in self.webs for listener in web.listeners]
+
+    def _connect(self, web: Child) -> None:
+        """Give a web process and the recorder the two ends of a new line."""
+        if self.has_recorder:
+            self._join(self.recorder, web, "L")
+
+    def _introduce(self, webs: list[Child]) -> None:
+        """Give each of `webs` a line to every other web process; a process that has died takes its ends along."""
+        known = [web for web in self.webs if web not in webs]
+        for web in webs:
+            for other in known:
+                self._join(web, other, "P")
+            known.append(web)
+
+    @staticmethod
+    def _join(one: Child, other: Child, what: str) -> None:
+        """Send the ends of a new line to two children, with a letter that says what it is for."""
+        if one.control is None or other.control is None:
+            return  # it gets one when it is there again
+        ends = socket.socketpair()
+        for child, end in zip((one, other), ends, strict=True):
             with suppress(OSError):
-                socket.send_fds(child.control, [b"L"], [end.fileno()])
+                socket.send_fds(child.control, [what.encode()], [end.fileno()])
             end.close()
 
     def _listen_to_worker(self) -> None:
@@ -329,8 +323,9 @@ class Tree:
             if self._restart_at.get(child.name, now + 1) <= now:
                 del self._restart_at[child.name]
                 self._start(child)
-                if child is not self.worker:
-                    self._connect()
+                for web in self.webs if child is self.recorder else [child] if child in self.webs else ():
+                    self._connect(web)
+                self._introduce([child] if child in self.webs else [])
         self._tell()
         return True
 
@@ -351,57 +346,65 @@ class Tree:
 
     def _stop(self) -> int:
         """Web first, so that nothing new comes; then the recorder, when it has stored what there is."""
-        for listener in self.listeners:  # the web process closes its own: then nobody listens
-            listener.close()
-        for child in (self.worker, self.web):
+        http = self.settings.http_server
+        for child in (self.worker, *self.webs):
             if child.pid:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
-        clean = self._await_end(self.web, WEB_STOP, again=True)
+        # The web processes close their own at their time: then nobody listens.
+        for listener in self._all_listeners():
+            listener.close()
+        deadline = time.monotonic() + http.announce_stop_secs + http.drain_secs + WEB_STOP
+        clean = self._await_end(self.webs, deadline, again=True)
         if self.recorder.control is not None:
             self.recorder.control.close()
             self.recorder.control = None
-        clean &= self._await_end(self.recorder, RECORDER_STOP)
-        self._await_end(self.worker, 5)
+        clean &= self._await_end([self.recorder], time.monotonic() + RECORDER_STOP)
+        self._await_end([self.worker], time.monotonic() + 5)
         return 0 if clean else 1
 
-    def _await_end(self, child: Child, seconds: float, again: bool = False) -> bool:
-        """Wait for `child`; kill it after `seconds`. `again` passes a second signal on to it."""
-        deadline = time.monotonic() + seconds
-        while child.pid:
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                child.pid = 0
-                return os.waitstatus_to_exitcode(status) == 0
-            if time.monotonic() > deadline:
-                logger.error("the %s process did not end within %d s: killing it", child.name, seconds)
-                os.kill(child.pid, signal.SIGKILL)
-                os.waitpid(child.pid, 0)
-                child.pid = 0
-                return False
+    def _await_end(self, children: list[Child], deadline: float, again: bool = False) -> bool:
+        """Wait for `children`, and kill those that are there at `deadline`. `again` passes a second signal on to them.
+
+        Tells whether all ended well.
+        """
+        clean, began = True, time.monotonic()
+        while alive := [child for child in children if child.pid]:
+            for child in alive:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    child.pid = 0
+                    clean &= os.waitstatus_to_exitcode(status) == 0
+                elif time.monotonic() > deadline:
+                    logger.error("the %s process did not end within %d s: killing it", child.name, deadline - began)
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+                    child.pid, clean = 0, False
             if again and signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
                 signal.sigwait({signal.SIGTERM, signal.SIGINT})
-                with suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGTERM)
+                for child in children:
+                    if child.pid:
+                        os.kill(child.pid, signal.SIGTERM)
             time.sleep(0.01)
-        return True
+        return clean
 
-    def _run_web(self, control: socket.socket) -> None:
+    def _run_web(self, child: Child, control: socket.socket) -> None:
         from lunaroute_site.web import run
 
-        run(self.settings, self.listeners, control, self.has_recorder)
+        number = self.webs.index(child) + 1 if len(self.webs) > 1 else 0
+        run(self.settings, child.listeners, control, self.has_recorder, number)
 
-    def _run_recorder(self, control: socket.socket) -> None:
+    def _run_recorder(self, child: Child, control: socket.socket) -> None:
         from sessions.recorder import run
 
-        code = run(control, first=not self.recorder.deaths)
+        code = run(control, first=not child.deaths)
         if not self.settings.session_recording.enabled:
             # Nobody else can: they are in this process's memory.
             say_statistics(self.settings, self.settings.identity, datetime.fromtimestamp(0, UTC))
         if code:
             raise RuntimeError(f"the recorder ended with {code}")
 
-    def _run_worker(self, control: socket.socket) -> None:
+    def _run_worker(self, child: Child, control: socket.socket) -> None:
         from lunaroute_site.celery import run_worker
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides

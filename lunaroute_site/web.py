@@ -1,4 +1,4 @@
-"""The web process: sets up the data plane's state and runs Daphne."""
+"""A web process: sets up the data plane's state and runs Daphne."""
 
 import gc
 import socket
@@ -6,14 +6,16 @@ import sys
 from functools import partial
 
 
-def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool) -> None:
-    """Serve on `listeners` until told to stop. `settings` is the configuration."""
+def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool, number: int = 0) -> None:
+    """Serve on `listeners` until told to stop. `settings` is the configuration; `number` is 0 for the only web process."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
     from django.db import connections
+    from prometheus_client import REGISTRY
 
     from lunaroute_site.asgi import application
-    from lunaroute_site.metrics import watch
+    from lunaroute_site.metrics import gather, watch
+    from lunaroute_site.peers import Peers, packed
     from lunaroute_site.server import Server, reactor
     from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
@@ -25,7 +27,8 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     if link is not None:
         hub.connect(link.watch)
         hub.has_record = settings.session_recording.enabled
-        hub.listeners.append(metrics.count)
+        hub.has_layer = bool(settings.redis_url)
+        hub.own_listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())
     serving = Serving(settings, link)
@@ -36,7 +39,10 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     hub.listeners.append(keeper.count)
     keeper.begin()
     connections.close_all()
-    server = Server(application, listeners, control, link)
+    peers = Peers(reactor._asyncioEventloop, lambda: packed(number, REGISTRY.collect())) if number else None
+    if peers is not None:
+        gather(peers)
+    server = Server(application, listeners, control, link, peers)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.exchange)

@@ -18,12 +18,13 @@ kind                      payload
                           to client). Several chunks may be joined
 ``END``                   JSON of :class:`End`: how it ended and the clock readings, once, last
 ``ACK``                   empty; from the recorder: the exchange is stored, forget it
-``CHANGE``                JSON from the recorder: what it has just stored of an exchange
+``CHANGE``                JSON from the recorder: what it has just stored of an exchange of this web process
+``ECHO``                  the same of another web process
 ``PARTIAL``               JSON from the recorder: more text of an answer that is under way
 ``WATCH``                 JSON to the recorder: which sessions somebody looks at. Number 0
 ========================  ====================================================================
 
-What is in the last three is between the recorder and whoever the web process tells (sessions/news.py).
+What is in the last four is between the recorder and whoever the web process tells (sessions/news.py).
 """
 
 import struct
@@ -34,7 +35,7 @@ HEADER = struct.Struct(">IBQQ")
 
 BEGIN, REQUEST_BODY, REQUEST_END, RESPONSE_HEAD, RESPONSE_BODY, END = 1, 2, 3, 4, 5, 6
 WATCH = 50
-ACK, CHANGE, PARTIAL = 100, 101, 102
+ACK, CHANGE, PARTIAL, ECHO = 100, 101, 102, 103
 
 # A frame's payload never exceeds this; longer bodies are several frames.
 MAX_PAYLOAD = 1 << 20

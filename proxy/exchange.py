@@ -127,7 +127,7 @@ class Exchange:
 
     def leave(self, when: str) -> None:
         """End because nobody waits for the answer any more."""
-        if state.current.stopping:
+        if state.current.cutting:
             self.abandon("shutdown", f"LunaRoute was stopped {when}")
         elif "malformed" in self.scope:
             self.abandon("bad_request", self.scope["malformed"])

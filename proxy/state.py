@@ -62,7 +62,8 @@ class State:
     link: RecorderLink | None = None  # None: nobody reads what passes
     guard: Guard | None = None  # asked before a request where `is_guarded`
     stops: Stops | None = None  # None: no budget refuses anything
-    stopping: bool = False  # streams that are cut now are cut by us
+    stopping: bool = False  # no new requests, please
+    cutting: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do
     # Hears of each exchange that no recorder does: its listener, provider and id, the answer's status, how it ended.

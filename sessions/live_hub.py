@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 from channels.layers import get_channel_layer
 
-from proxy.capture import CHANGE, PARTIAL
+from proxy.capture import CHANGE, ECHO, PARTIAL
 from sessions.news import Change, Partial, encode
 
 logger = logging.getLogger("lunaroute.live")
@@ -45,7 +45,9 @@ class Hub:
     """What one process knows of followers, here and elsewhere."""
 
     def __init__(self) -> None:
-        self.listeners: list[Callable[[Change], None]] = []  # hear every change that this process's recorder tells
+        self.listeners: list[Callable[[Change], None]] = []  # hear every change that this server's recorder tells
+        self.own_listeners: list[Callable[[Change], None]] = []  # hear those of this process's exchanges
+        self.has_layer = False  # whether the other web processes of this server hear what is published
         self.has_record = True  # False: what changes is in memory only, and no page can show it
         self._name = uuid4().hex[:12]
         self._tell_recorder: Callable[[bytes], None] = lambda payload: None
@@ -115,11 +117,12 @@ class Hub:
 
     def _take(self, kind: int, payload: bytes) -> None:
         self._start()
-        if kind == CHANGE:
+        if kind in (CHANGE, ECHO):
             change = _decode_change(payload)
-            for listener in self.listeners:
+            for listener in (*self.listeners, *self.own_listeners) if kind == CHANGE else self.listeners:
                 listener(change)
-            if self.has_record and len(self._changed) < MAX_CHANGED:
+            is_mine = kind == CHANGE or not self.has_layer
+            if self.has_record and is_mine and len(self._changed) < MAX_CHANGED:
                 self._changed[change.session_id] = None
         elif kind == PARTIAL and self._text_size < MAX_TEXT:
             self._texts.append(payload)

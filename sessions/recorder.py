@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, OperationalError, connections
 
 from pii.redactor import Redactor
-from proxy.capture import ACK, CHANGE, HEADER, PARTIAL, WATCH
+from proxy.capture import ACK, CHANGE, ECHO, HEADER, PARTIAL, WATCH
 from sessions import memory, news, search
 from sessions.access_log import AccessLog
 from sessions.budgets import quotas
@@ -157,6 +157,7 @@ class Recorder:
         self._events: list[Event] = []
         self._acks: list[tuple[Line, int]] = []
         self._running: dict[str, Running] = {}  # by request id
+        self._origins: dict[str, Line] = {}  # of exchanges under way, by request id
         self._told_at = 0.0
         self._log, self._access_log = log, access_log
         self._quotas = quotas.Book()
@@ -260,6 +261,8 @@ class Recorder:
             return
         for number, events in found:
             self._note(events)
+            for event in events:
+                self._origins[event.live.begin.request_id] = line
             if number:
                 self._acks.append((line, number))
                 self._schedule()
@@ -301,6 +304,9 @@ class Recorder:
             line.tell(parts, must=True)
         self._follow(noted)
         self._tell_changes(batches)
+        for event in noted:
+            if event.what == ENDED:
+                self._origins.pop(event.live.begin.request_id, None)
         if self._log is not None:
             self._log.stored(noted, batches, time.monotonic())
         if self._access_log is not None:
@@ -327,11 +333,18 @@ class Recorder:
                 self._running.pop(request_id, None)
 
     def _tell_changes(self, batches: list[Batch]) -> None:
-        """Tell every web process what has been stored."""
-        changes = [news.encode(change) for batch in batches for change in news.changes_of(batch)]
-        frames = [HEADER.pack(len(change), CHANGE, 0, 0) + change for change in changes]
-        for line in self._lines if frames else ():
-            self._tell(line, frames)
+        """Tell every web process what has been stored: each hears which of it is its own, so that it is counted once."""
+        told: dict[Line, list[bytes]] = {line: [] for line in self._lines}
+        for change in (change for batch in batches for change in news.changes_of(batch)):
+            origin = self._origins.get(change.request_id)
+            if origin not in told:
+                origin = next(iter(told), None)  # its own web process has gone: another one counts it
+            payload = news.encode(change)
+            for line, frames in told.items():
+                frames.append(HEADER.pack(len(payload), CHANGE if line is origin else ECHO, 0, 0) + payload)
+        for line, frames in told.items():
+            if frames:
+                self._tell(line, frames)
 
     def _tell_text(self) -> None:
         """Tell what has come of the answers that somebody watches, as far as it has not been told."""
@@ -339,19 +352,18 @@ class Recorder:
         if not self._running or now < self._told_at + TELL_EVERY:
             return
         self._told_at = now
-        # One line as a rule; where a web process was just replaced, two.
-        watched = {session_id: who for line in self._lines for session_id, who in line.watched.items()}
         for request_id, running in self._running.items():
-            who = watched.get(running.session_id, "")
+            watching = [line for line in self._lines if running.session_id in line.watched]
+            who = " ".join(sorted({line.watched[running.session_id] for line in watching}))
             if who != running.watchers:
                 running.watchers = who
                 running.cursor.restart()
             pieces = running.live.told(running.cursor) if who else []
             if pieces:
                 text = news.encode(news.Partial(running.session_id, request_id, pieces))
-                for line in self._lines:
-                    if running.session_id in line.watched:
-                        self._tell(line, [HEADER.pack(len(text), PARTIAL, 0, 0) + text])
+                # With a channel layer in common, who hears it tells the others.
+                for line in watching[:1] if settings.LUNAROUTE.redis_url else watching:
+                    self._tell(line, [HEADER.pack(len(text), PARTIAL, 0, 0) + text])
 
     def _without_poison(self, events: list[Event], batches: list[Batch]) -> list[Event]:
         """Apply events one exchange at a time; one that cannot be digested is left out, and said so."""

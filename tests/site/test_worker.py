@@ -194,7 +194,7 @@ def test_a_worker_whose_heart_beats_is_left_alone(upstream, tmp_path):
 
 
 def test_a_worker_that_does_not_stay_up_stops_no_server(upstream, tmp_path):
-    constants = "s.MAX_DEATHS, s.WORKER_PAUSE = 2, 0.01\ns.Tree._run_worker = lambda self, control: sys.exit(3)"
+    constants = "s.MAX_DEATHS, s.WORKER_PAUSE = 2, 0.01\ns.Tree._run_worker = lambda self, child, control: sys.exit(3)"
     with quick_server(tmp_path, upstream.url, constants) as server:
         eventually(lambda: process(server, "worker").get("restarts", 0) > 5, "five deaths")
         assert process(server, "worker")["last_end"] == "exit code 1"
