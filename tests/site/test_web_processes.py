@@ -26,7 +26,7 @@ def ask(server, text: str, session: str = "one") -> None:
     body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
     headers = {"x-session-id": session, "anthropic-version": "2023-06-01", "x-api-key": "k"}
     answer = httpx.post(f"{server.url}/v1/messages", json=body, headers=headers, trust_env=False)
-    assert answer.status_code == 200 and answer.json() == ANSWER
+    assert (answer.status_code, answer.json()) == (200, ANSWER)
 
 
 async def answer(exchange) -> None:
@@ -63,7 +63,8 @@ def test_all_serve_and_each_request_is_recorded_and_counted_once(two):
         lambda: (found := metrics(two, "lunaroute_requests_total")) and sum(found.values()) == 40 and found,
         "40 counted requests",
     )
-    assert set(counted) == {"1", "2"} and min(counted.values()) > 0, counted
+    assert set(counted) == {"1", "2"}
+    assert min(counted.values()) > 0
     assert two.rows("SELECT count(*), sum(input_tokens) FROM exchanges") == [(40, 280)]
 
 
