@@ -59,6 +59,10 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
             response = _refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
             response["Retry-After"] = f"{seconds:.0f}"
             return response
+    if settings.LUNAROUTE.team.enabled:
+        # Everybody signs in as themselves (team/access.py); the server's token is for who reads its metrics.
+        request.is_scraper = bool(token_of_configuration()) and knows_token(request.headers, {})
+        return None
     if request.path == LOGIN or request.path.startswith(OWNER) or knows_token(request.headers, request.COOKIES):
         return None
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):

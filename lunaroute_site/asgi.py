@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
+from channels.db import database_sync_to_async
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
@@ -20,6 +21,8 @@ http = get_asgi_application()
 
 from lunaroute_site.access import knows_token  # noqa: E402 (needs Django's apps)
 from sessions.live import routes  # noqa: E402
+from sessions.viewing import look_as  # noqa: E402
+from team.access import NOBODY, viewer_of_socket  # noqa: E402
 
 
 def same_origin(application: Callable) -> Callable:
@@ -34,17 +37,23 @@ def same_origin(application: Callable) -> Callable:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         is_ours = validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
         is_same = origin is None or origin in (f"http://{host}", f"https://{host}")
-        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled and _knows_token(scope["headers"])
+        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled and await _may_enter(scope["headers"])
         await (application if allowed else deny)(scope, receive, send)
 
     return check
 
 
-def _knows_token(headers: list[tuple[bytes, bytes]]) -> bool:
+async def _may_enter(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a socket with these headers may be opened. In a team it is its user's from then on."""
     texts = HttpHeaders(
         {f"HTTP_{n.decode('latin-1').upper().replace('-', '_')}": v.decode("latin-1") for n, v in headers}
     )
-    return knows_token(texts, parse_cookie(texts.get("Cookie", "")))
+    cookies = parse_cookie(texts.get("Cookie", ""))
+    if not settings.LUNAROUTE.team.enabled:
+        return knows_token(texts, cookies)
+    viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies)
+    look_as(viewer or NOBODY)
+    return viewer is not None
 
 
 websocket = same_origin(URLRouter([*routes, re_path(r"", WebsocketDenier.as_asgi())]))

@@ -48,7 +48,9 @@ app.conf.update(
         },
     },
 )
-app.autodiscover_tasks(["sessions"])
+if settings.LUNAROUTE.team.enabled:
+    app.conf.beat_schedule["forget-audit"] = {"task": "team.tasks.forget_audit", "schedule": 24 * 3600.0}
+app.autodiscover_tasks(["sessions", "team"])
 
 # Seconds after which a task hangs: the process ends, and the supervisor starts another.
 LONGEST = 3600.0

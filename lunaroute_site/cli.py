@@ -25,6 +25,7 @@ OWN_PARSERS = {
     "backup": ("backup_commands", "main"),
     "restore": ("backup_commands", "restore"),
     "db": ("db_commands", "main"),
+    "users": ("user_commands", "main"),
 }
 COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.

@@ -33,6 +33,8 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LUNAROUTE_REDIS_URL": ("redis_url",),
     "LUNAROUTE_AUTH_TOKEN": ("auth_token",),
     "LUNAROUTE_ALLOWED_HOSTS": ("allowed_hosts",),
+    "LUNAROUTE_TEAM": ("team", "enabled"),
+    "LUNAROUTE_TRUSTED_PROXIES": ("trusted_proxies",),
     "DATABASE_URL": ("database_url",),
 }
 # The same for one provider; they count only where a provider of that name is configured.

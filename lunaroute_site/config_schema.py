@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from lunaroute_site.config_budgets import Budget, problem_of
 from lunaroute_site.config_routing import Provider, Routing, filled_provider
+from lunaroute_site.config_team import Network, Team, Tls
 from lunaroute_site.config_types import Count, Section
 from pii.patterns import compiled, matches_nothing
 from pii.policy import RESERVED, Handling, Mode, Policy
@@ -231,6 +232,9 @@ class Config(Section):
     budgets: tuple[Budget, ...] = ()
     allowed_hosts: list[Annotated[str, Field(min_length=1)]] = []
     auth_token: SecretStr | None = None
+    team: Team = Team()
+    tls: Tls | None = None
+    trusted_proxies: list[Network] = []
     redis_url: str | None = None
     database_url: SecretStr | None = None
 
@@ -282,7 +286,7 @@ class Config(Section):
             notes.append("budgets: nothing is counted, because session_recording.counting is false.")
         return notes
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """The environment has them in one line."""

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import os
+from dataclasses import replace
 from time import perf_counter
 
 from django.conf import settings as django_settings
-from django.db import connections
+from django.db import Error, connections
 
 from lunaroute_site.access import token_of_configuration
 from proxy import state
+from proxy.forwarded import Trusted
 from proxy.guard import Guard
+from proxy.identity import Identities
 from proxy.link import RecorderLink
 from routing import live, metrics, rests, revision, sources
 from routing.board import Board, Settings
@@ -18,8 +21,11 @@ from routing.definitions import FROM_ADMIN
 from routing.router import Router
 from routing.rules import RuleSet
 from routing.snapshot import snapshot_of
+from team import tokens
 
 logger = logging.getLogger("lunaroute.routing")
+
+Loaded = tuple[sources.Definitions, Identities | None]
 
 # Seconds until a database that could not be read is asked again.
 RETRY_AFTER = 5.0
@@ -48,7 +54,9 @@ class Serving:
             Router(RuleSet(()), {}, self.board),
             os.environ,
             link,
-            guard=Guard(django_settings.ALLOWED_HOSTS, token_of_configuration()),
+            # In a team who has a token of their own needs no other.
+            guard=Guard(django_settings.ALLOWED_HOSTS, "" if settings.team.enabled else token_of_configuration()),
+            trusted=Trusted(settings.trusted_proxies) if settings.trusted_proxies else None,
             changed=self._watch.changed,
             refresh=self._refresh,
         )
@@ -63,10 +71,19 @@ class Serving:
         metrics.watch(lambda: self.board)
         revision.listen()
 
-    def _load(self) -> sources.Definitions:
-        return sources.load(*self._file, before=self._definitions)
+    def _load(self) -> Loaded:
+        definitions = sources.load(*self._file, before=self._definitions)
+        if not self._settings.team.enabled:
+            return definitions, None
+        try:
+            return definitions, tokens.identities()
+        except Error as error:
+            logger.warning("tokens of users cannot be read at the moment: %s", " ".join(str(error).split()))
+            known = self.state.identities or Identities({})
+            return replace(definitions, is_complete=False), known
 
-    def _use(self, definitions: sources.Definitions, mark: bytes) -> None:
+    def _use(self, loaded: Loaded, mark: bytes) -> None:
+        definitions, self.state.identities = loaded
         known = self._definitions.warnings if self._definitions is not None else ()
         for warning in definitions.warnings:
             if warning not in known:

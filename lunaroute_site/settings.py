@@ -32,9 +32,11 @@ INSTALLED_APPS = [
     "ninja",  # its API page, from its own static files
     "sessions",
     "routing",
+    "team",
 ]
 
 MIDDLEWARE = [
+    "lunaroute_site.forwarded.forwarded",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "lunaroute_site.middleware.content_security_policy",
@@ -43,6 +45,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "team.access.members_only",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -61,6 +64,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "sessions.pages.budgets.shown_notices",
+                "team.pages.who",
             ],
         },
     }
@@ -106,6 +110,11 @@ else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+LOGIN_URL = "/login"
+# Believed only of proxies that are trusted: of others lunaroute_site.forwarded takes the header away.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Where all comes over TLS, no cookie may go without.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LUNAROUTE.tls is not None
 # Not the names of another Django project that runs on the same host name.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lunaroute_session", "lunaroute_csrf"
 SECURE_REFERRER_POLICY = "same-origin"

@@ -115,10 +115,11 @@ def _take_home(settings):
 
 
 def _check_reach(settings) -> None:
-    if not settings.is_local and settings.auth_token is None:
+    if not settings.is_local and settings.auth_token is None and not settings.team.enabled:
         raise StartError(
             f"host {settings.host}: others can reach this address, and read what was recorded; set LUNAROUTE_AUTH_TOKEN "
-            "to a token that they have to know (`openssl rand -hex 32` gives one), or listen on 127.0.0.1"
+            "to a token that they have to know (`openssl rand -hex 32` gives one), or team.enabled for users with tokens of their "
+            "own, or listen on 127.0.0.1"
         )
 
 

@@ -1,5 +1,6 @@
 """LunaRoute's own addresses; everything else goes to a provider (proxy/urls.py)."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -7,6 +8,8 @@ from lunaroute_site.access import login
 from lunaroute_site.health import healthz, readyz
 from lunaroute_site.metrics import metrics
 from lunaroute_site.owner import enter
+from team import oidc
+from team.pages import account, revoke, sign_in, sign_out
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
@@ -15,7 +18,12 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
-    path("login", login),
+    path("login", sign_in if settings.LUNAROUTE.team.enabled else login),
+    path("login/oidc", oidc.begin),
+    path("login/oidc/callback", oidc.callback),
+    path("logout", sign_out),
+    path("ui/account", account, name="account"),
+    path("ui/account/tokens/<int:pk>/revoke", revoke),
     path("owner/<str:token>", enter),
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),

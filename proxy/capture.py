@@ -60,6 +60,7 @@ class Begin(msgspec.Struct, frozen=True):
     started_us: int  # wall clock, microseconds since the epoch
     upgrade: bool = False  # the client asked for a WebSocket
     metadata: dict[str, str] = {}  # e.g. {"project": "myapp"}
+    owner: str = ""  # the user whose token came with it
 
 
 class ResponseHead(msgspec.Struct, frozen=True):

@@ -71,6 +71,7 @@ class Exchange:
                 started_us=self._started_us,
                 upgrade=scope.get("upgrade", False),
                 metadata=dict(metadata),
+                owner=scope.get("owner", ""),
             )
         )
         if self.capture is not None:

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from proxy.capture import End
+from proxy.forwarded import Trusted
 from proxy.guard import Guard
 from proxy.headers import REQUEST_DROPPED
+from proxy.identity import Identities
 from proxy.link import RecorderLink
 from proxy.stops import Stops
 from proxy.upstream import Upstream
@@ -61,6 +63,8 @@ class State:
     environ: Mapping[str, str]
     link: RecorderLink | None = None  # None: nobody reads what passes
     guard: Guard | None = None  # asked before a request where `is_guarded`
+    identities: Identities | None = None  # None: nobody is asked who they are
+    trusted: Trusted | None = None  # None: there is no proxy in front of this server whose word counts
     stops: Stops | None = None  # None: no budget refuses anything
     stopping: bool = False  # no new requests, please
     cutting: bool = False  # streams that are cut now are cut by us

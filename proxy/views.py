@@ -16,7 +16,7 @@ from proxy.headers import first
 from proxy.relay import failed, refused, relayed
 from proxy.sending import TooLarge, ask, read_whole
 from proxy.stops import Stop
-from routing.paths import is_billed
+from routing.paths import dialect_of_path, is_billed
 from routing.snapshot import Refusal
 
 
@@ -26,6 +26,11 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     if current.changed():
         await current.refresh()
     scope = request.scope
+    if current.trusted is not None:
+        current.trusted.take(scope)
+    if current.identities is not None and (refused_as := current.identities.take(scope)):
+        dialect = dialect_of_path(scope["raw_path"], first(scope["headers"], b"anthropic-version") is not None)
+        return ErrorResponse(dialect or "anthropic", 401, refused_as)
     headers = scope["headers"]
     has_version = first(headers, b"anthropic-version") is not None
     # A WebSocket begins with a GET, and carries what is posted elsewhere.
@@ -42,7 +47,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         if length is not None and int(length) > current.max_body:
             raise TooLarge
         if current.stops is not None and is_billed(method, scope["raw_path"]):
-            stop = current.stops.of(headers, target.metadata, time())
+            stop = current.stops.of(headers, target.metadata, time(), scope.get("owner", ""))
             if stop is not None:
                 return await _stopped(exchange, request, stop)
         if current.may_act or not target.is_plain or target.provider_type != route.listener:

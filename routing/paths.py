@@ -9,6 +9,7 @@ OWN_PREFIXES = (
     b"/healthz",
     b"/readyz",
     b"/login",
+    b"/logout",
     b"/owner",
     b"/metrics",
     b"/favicon.ico",

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from sessions import viewing
 from sessions.budgets.definitions import problems_of
 from sessions.budgets.sources import from_file
 from sessions.models import Budget, Exchange, ModelPrice, Session, ToolCall
@@ -12,7 +13,15 @@ from sessions.repricing import models_of, reprice
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """What was recorded stays what it was."""
+    """What was recorded stays what it was, and is shown to who may see it elsewhere. `to_session` leads to the session."""
+
+    to_session = ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        if viewing.current() is None:
+            return rows
+        return rows.filter(**{f"{self.to_session}__in" if self.to_session else "pk__in": viewing.sessions()})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -48,6 +57,7 @@ class SessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Exchange)
 class ExchangeAdmin(ReadOnlyAdmin):
+    to_session = "session"
     list_display = (
         "request_id",
         "kind",
@@ -68,6 +78,7 @@ class ExchangeAdmin(ReadOnlyAdmin):
 
 @admin.register(ToolCall)
 class ToolCallAdmin(ReadOnlyAdmin):
+    to_session = "session"
     list_display = ("name", "call_id", "started_at", "execution_ms", "is_error", "input_bytes", "output_bytes")
     list_filter = ("is_error",)
     search_fields = ("name", "call_id", "session__session_id")

@@ -16,6 +16,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
 
 from routing.session_ids import valid_session_id
+from sessions import viewing
 from sessions.models import Exchange, Session
 from sessions.queries import Page
 from sessions.schemas import BadParameters, Problem
@@ -108,7 +109,7 @@ def _address(request: HttpRequest, page: int) -> str:
 def session_of(session_id: str) -> Session:
     """Find a session. Raises HttpError 404."""
     # What cannot be an id is asked of no database: PostgreSQL would choke on NUL.
-    session = Session.objects.filter(session_id=session_id).first() if valid_session_id(session_id) else None
+    session = viewing.sessions().filter(session_id=session_id).first() if valid_session_id(session_id) else None
     if session is None:
         raise HttpError(404, f"there is no session {_shown(session_id)}")
     return session

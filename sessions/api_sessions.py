@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.errors import HttpError
 
-from sessions import deletion, queries, reading, search, stats
+from sessions import deletion, queries, reading, search, stats, viewing
 from sessions.api_common import BAD, MISSING, exchange_of, known_parameters, paged, session_of, streamed
 from sessions.dialects.parsing import loads
 from sessions.export import FORMATS, file_name
@@ -53,6 +53,8 @@ def delete_session(request: HttpRequest, session_id: str):
     if not settings.LUNAROUTE.ui.delete_enabled:
         raise HttpError(403, "deleting is switched off; ui.delete_enabled: true in the configuration switches it on")
     session = session_of(session_id)
+    if not viewing.may_change(session):
+        raise HttpError(403, f"session {session_id} is somebody else's")
     try:
         found = deletion.delete_session(session.session_id)
     except deletion.StillRunning:

@@ -38,6 +38,7 @@ def started(row: Exchange, live: Live, same_headers: bool = False) -> bytes:
         client_ip=row.client_ip, user_agent=row.user_agent, api_version=version,
         request_headers=None if same_headers else row.request_headers,
         session_tags=row.metadata.get("tags", []), client=row.client, method=row.method, path=row.path, metadata=row.metadata,
+        **({"owner": live.begin.owner} if live.begin.owner else {}),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q
 from django.template.loader import render_to_string
 
-from sessions import stats
+from sessions import stats, viewing
 from sessions.browser.charts import broken_caches
 from sessions.browser.tree import tree_of, turns_of
 from sessions.models import Exchange, Session, ToolCall
@@ -30,7 +30,7 @@ class State:
 
 def states(session_id: str) -> list[State] | None:
     """Give the states of a session's exchanges in order, None where there is no such session."""
-    session = Session.objects.filter(session_id=session_id).first()
+    session = viewing.sessions().filter(session_id=session_id).first()
     if session is None:
         return None
     tree = tree_of(session)
@@ -49,7 +49,7 @@ def states(session_id: str) -> list[State] | None:
 
 def articles(session_id: str, wanted: Sequence[State]) -> dict[int, str]:
     """Render exchanges as the session's page has them: primary key → HTML."""
-    session = Session.objects.filter(session_id=session_id).first()
+    session = viewing.sessions().filter(session_id=session_id).first()
     if session is None:
         return {}
     tree, found = tree_of(session), {}
@@ -60,7 +60,7 @@ def articles(session_id: str, wanted: Sequence[State]) -> dict[int, str]:
 
 def figures(session_id: str) -> str:
     """Render the figures at the head of a session's page."""
-    session = Session.objects.filter(session_id=session_id).first()
+    session = viewing.sessions().filter(session_id=session_id).first()
     if session is None:
         return ""
     context = {
@@ -73,8 +73,10 @@ def figures(session_id: str) -> str:
 
 def rows(session_ids: Sequence[str], latest: int = 0) -> list[dict]:
     """Give the figures of these sessions, and of the `latest` ones, oldest first: plain values, and their `version`."""
-    found = Session.objects.filter(Q(requests__gt=0) | Q(completed_at=None)).annotate(
-        running=Exists(Exchange.objects.filter(session=OuterRef("pk"), success=None))
+    found = (
+        viewing.sessions()
+        .filter(Q(requests__gt=0) | Q(completed_at=None))
+        .annotate(running=Exists(Exchange.objects.filter(session=OuterRef("pk"), success=None)))
     )
     chosen = {row.pk: row for row in found.filter(session_id__in=session_ids)} if session_ids else {}
     if latest:

@@ -78,6 +78,9 @@ class Session(TokenCounts):
     model_used = models.CharField(max_length=128, blank=True, help_text="the model that wrote most of it")
     model_tokens = models.JSONField(default=dict, help_text="total tokens by model")
     project = models.CharField(max_length=255, blank=True)
+    owner = models.CharField(
+        max_length=150, default="", blank=True, help_text="name of the user whose token it came with"
+    )
     tags = models.JSONField(default=list)
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)
@@ -98,6 +101,8 @@ class Session(TokenCounts):
         indexes = [
             models.Index(fields=["-started_at"], name="sessions_started"),
             models.Index(fields=["model_used", "-started_at"], name="sessions_model"),
+            models.Index(fields=["owner", "-started_at"], name="sessions_owner"),
+            models.Index(fields=["project", "-started_at"], name="sessions_project"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from django.db.models import Avg, Count, Exists, OuterRef, Q, QuerySet
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from sessions import search
+from sessions import search, viewing
 from sessions.models import Exchange, Session, ToolCall
 
 SORTS = {"started": "started_at", "duration": "duration_ms", "tokens": "total_tokens", "cost": "cost_usd"}
@@ -41,6 +41,7 @@ class SessionFilter(Page):
     provider: str | None = Field(None, description="it gave at least one answer")
     client: str | None = Field(None, description="claude-code, codex, opencode or other")
     project: str | None = None
+    owner: str | None = Field(None, description="the user whose token it came with, in a team")
     tag: str | None = None
     session_id: str | None = None
     request_id: str | None = None
@@ -68,8 +69,8 @@ class SessionFilter(Page):
 
 def find(wanted: SessionFilter) -> QuerySet[Session]:
     """Give the sessions that `wanted` describes, sorted. Without a model's answer there is no conversation to list."""
-    found = Session.objects.filter(Q(requests__gt=0) | Q(completed_at=None))
-    for name in ("client", "project", "session_id", "success", "pinned", "client_ip"):
+    found = viewing.sessions().filter(Q(requests__gt=0) | Q(completed_at=None))
+    for name in ("client", "project", "owner", "session_id", "success", "pinned", "client_ip"):
         value = getattr(wanted, name)
         if value is not None:
             found = found.filter(**{name: value})

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -234,6 +235,11 @@ def add_to_session(session: Session, row: Exchange, calls: int) -> None:
         if row.model_used in tokens or len(tokens) < MAX_MODELS:
             tokens[row.model_used] = tokens.get(row.model_used, 0) + row.total_tokens
         session.model_used = max(tokens, key=tokens.get)
+
+
+def id_for(owner: str, session_id: str) -> str:
+    """Give the id of `owner`'s session where one of somebody else's has `session_id` already."""
+    return str(uuid5(NAMESPACE_URL, f"lunaroute:{len(owner)}:{owner}:{session_id}"))
 
 
 def describe_session(session: Session, row: Exchange) -> None:

@@ -36,6 +36,7 @@ class SessionOut(Schema):
     client: str
     provider: str
     model_used: str
+    owner: str = Field(description="the user whose token it came with, in a team; else empty")
     started_at: datetime
     completed_at: datetime | None
     requests: int

@@ -263,13 +263,15 @@ class Store:
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
         if self._redaction is not None:
             row.redacted_by = self._redaction.policy
-        state = self._state(batch, self._session_id(live, parts, head), row)
+        state = self._state(batch, self._session_id(live, parts, head), row, live.begin.owner)
         row.session = state.row
         self._open[row.request_id] = batch.created[row.request_id] = row
         rows.describe_session(state.row, row)
         new_parts = self._keep_parts(batch, state, row, parts)
         if head.previous_response_id:
-            self._set_parent(batch, row, self._answered(head.previous_response_id))
+            earlier = self._answered(head.previous_response_id)
+            if earlier is not None and earlier.session.owner == live.begin.owner:
+                self._set_parent(batch, row, earlier)
         places = self._find_place(batch, state, row, parts)
         facts = self._read(live, parts, places, state, row)
         self._title(state, row, facts, parts)
@@ -317,7 +319,7 @@ class Store:
         found = session_id_of(live.begin.headers, parts.head)
         if not found and facts.previous_response_id:
             earlier = self._answered(facts.previous_response_id)
-            found = earlier.session.session_id if earlier else None
+            found = earlier.session.session_id if earlier and earlier.session.owner == live.begin.owner else None
         # A fresh UUID: the request's own, so that recording it again gives the same session.
         return found or live.begin.request_id
 
@@ -328,12 +330,18 @@ class Store:
             found = Exchange.objects.filter(response_id=response_id).select_related("session").last()
         return found
 
-    def _state(self, batch: Batch, session_id: str, row: Exchange) -> SessionState:
+    def _state(self, batch: Batch, session_id: str, row: Exchange, owner: str) -> SessionState:
         state = self._states.get(session_id)
+        if state is not None and state.row.owner != owner:
+            return self._state(batch, rows.id_for(owner, session_id), row, owner)
         if state is None:
             session = Session.objects.filter(session_id=session_id).first()
+            if session is not None and session.owner != owner:
+                # Clients choose ids: one that somebody else's session has opens no way into it.
+                return self._state(batch, rows.id_for(owner, session_id), row, owner)
             if session is None:
-                state = SessionState(Session(session_id=session_id, started_at=row.started_at), titled_by_agent=False)
+                fresh = Session(session_id=session_id, started_at=row.started_at, owner=owner)
+                state = SessionState(fresh, titled_by_agent=False)
             else:
                 state = _load(session)
             self._states[session_id] = state
@@ -437,7 +445,7 @@ class Store:
     # -- an answer ------------------------------------------------------------------------------------------
 
     def _ended(self, batch: Batch, live: Live, row: Exchange) -> None:
-        state = self._state(batch, row.session.session_id, row)
+        state = self._state(batch, row.session.session_id, row, row.session.owner)
         row.session = state.row
         if self._redaction is not None:
             self._redaction.end(live)

@@ -136,6 +136,7 @@ class Session:
             request_id=line["request_id"], method=method, path=path, query="", headers=self._headers, listener=listener,
             provider=provider, provider_type=provider_type, client_ip=text(line.get("client_ip")),
             started_us=microseconds(line["timestamp"]), metadata=mapping(line.get("metadata")),
+            owner=text(line.get("owner")),
         )  # fmt: skip
         dialect, kind = dialect_of(provider_type, method, path), kind_of(method, path)
         if method == "GET" and dialect == "openai-responses" and path.rstrip("/").endswith("responses"):

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from pydantic import BaseModel, SecretStr
 
-from sessions import queries, stats
+from sessions import queries, stats, viewing
 from sessions.browser.charts import Bar, bars
 from sessions.budgets import quotas, statuses
-from sessions.models import Exchange, Session
+from sessions.models import Exchange
 from sessions.pages import page
 
 SPANS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days", "365": "A year"}
@@ -89,7 +89,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "models": found.models[:SHOWN],
             "tools": stats.tools(span)[:SHOWN],
             "projects": [p for p in found.projects if p.project][:SHOWN],
-            "running": Session.objects.filter(pk__in=running).order_by("-pk")[:10],
+            "running": viewing.sessions().filter(pk__in=running).order_by("-pk")[:10],
             "sessions": queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN],
         }
     return render(request, "figures/dashboard.html", context)
@@ -118,7 +118,7 @@ def _frame(request: HttpRequest, place: str, days: str) -> dict[str, Any]:
         "place": place,
         "days": days,
         "spans": SPANS,
-        "has_sessions": Session.objects.exists(),
+        "has_sessions": viewing.sessions().exists(),
         "address": f"{request.scheme}://{request.get_host()}",
     }
 

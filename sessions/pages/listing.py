@@ -7,8 +7,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from pydantic import ValidationError
 
-from sessions import queries, search
-from sessions.models import Session
+from sessions import queries, search, viewing
 from sessions.pages import page, wants_fragment
 
 PAGE_SIZE = 50
@@ -52,7 +51,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
 
 def _values(name: str) -> list[str]:
     """The values that a filter offers."""
-    return [v for v in Session.objects.order_by(name).values_list(name, flat=True).distinct()[:200] if v]
+    return [v for v in viewing.sessions().order_by(name).values_list(name, flat=True).distinct()[:200] if v]
 
 
 def _pages(request: HttpRequest, number: int, last: int) -> dict[str, object]:

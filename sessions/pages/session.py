@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from sessions import queries, reading, stats, timeline
+from sessions import queries, reading, stats, timeline, viewing
 from sessions.browser.charts import context_chart
 from sessions.browser.commands import curl_command, resume_command
 from sessions.browser.compare import compare
@@ -27,7 +27,7 @@ FORMATS = ("html", "markdown", "json", "jsonl", "csv")
 
 def find(session_id: str) -> Session | None:
     """The session, or None."""
-    return Session.objects.filter(session_id=session_id).first()
+    return viewing.sessions().filter(session_id=session_id).first()
 
 
 def _missing(request: HttpRequest, session_id: str) -> HttpResponse:
@@ -83,7 +83,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
         "cache_saving": stats.cache_saving_of(row),
         "redactions": stats.redactions_of([row]).get(row.pk),
         "formats": FORMATS if settings.LUNAROUTE.ui.export_enabled else (),
-        "can_delete": settings.LUNAROUTE.ui.delete_enabled,
+        "can_delete": settings.LUNAROUTE.ui.delete_enabled and viewing.may_change(row),
     }
     return render(request, "sessions/session.html", context)
 
@@ -130,9 +130,8 @@ def chart(request: HttpRequest, session_id: str) -> HttpResponse:
 
 
 def _exchange(session_id: str, request_id: str) -> Exchange:
-    found = Exchange.objects.filter(session__session_id=session_id, request_id=request_id).select_related(
-        "session", "parent"
-    )
+    seen = viewing.sessions().filter(session_id=session_id)
+    found = Exchange.objects.filter(session__in=seen, request_id=request_id).select_related("session", "parent")
     exchange = found.first()
     if exchange is None:
         raise Http404
@@ -225,6 +224,11 @@ def delete(request: HttpRequest, session_id: str) -> HttpResponse:
         return _notice(
             request, 403, "Nothing was deleted", "Deletion is switched off (ui.delete_enabled in the configuration)."
         )
+    row = find(session_id)
+    if row is None:
+        return _missing(request, session_id)
+    if not viewing.may_change(row):
+        return _notice(request, 403, "Nothing was deleted", "This is somebody else's session.")
     try:
         found = delete_session(session_id)
     except StillRunning:

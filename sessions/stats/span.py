@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from django.db import connection
 from django.utils import timezone
 
+from sessions import viewing
+
 # Spans up to this long are shown by the hour.
 BY_THE_HOUR = timedelta(days=2)
 # Buckets that one span may have; the longest span by day is some twenty-seven years.
@@ -97,7 +99,11 @@ class Span:
         if self.project is not None:
             conditions.append("s.project = %s")
             parameters.append(self.project)
-        return conditions, parameters, self.project is not None
+        seen, names = viewing.condition()
+        if seen:
+            conditions.append(seen)
+            parameters += names
+        return conditions, parameters, self.project is not None or bool(seen)
 
 
 def moment(time: datetime) -> object:

@@ -1,0 +1,66 @@
+"""What a trusted proxy in front of this server says of the client: X-Forwarded-For and X-Forwarded-Proto.
+
+From anybody else such a header is but a header. A proxy that is trusted adds the address of whom it speaks for at the
+end of X-Forwarded-For, so the client is the last address that is not a trusted proxy's.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from proxy.headers import Headers
+
+# What the proxy says of its client is for us, and not for a provider.
+ADDED = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"forwarded")
+)
+
+
+class Trusted:
+    """Proxies, by their networks."""
+
+    def __init__(self, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
+        self._networks = tuple(networks)
+        self._known: dict[str, bool] = {}
+
+    def take(self, scope: dict) -> None:
+        """Put the client's own address into `scope`, and leave out what the proxy has added for us."""
+        client = scope["client"]
+        if client is None or not self.has(client[0]):
+            return
+        scope["client"] = (self.client(client[0], forwarded_for(scope["headers"])), client[1])
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() not in ADDED]
+
+    def has(self, address: str) -> bool:
+        """Tell whether `address` is that of a trusted proxy."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) > 1000:
+                self._known.clear()
+            known = self._known[address] = self._has(address)
+        return known
+
+    def _has(self, address: str) -> bool:
+        try:
+            found = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        found = getattr(found, "ipv4_mapped", None) or found
+        return any(found in network for network in self._networks if network.version == found.version)
+
+    def client(self, peer: str, chain: Iterable[str]) -> str:
+        """Give the address of the client that `peer`, a trusted proxy, speaks for; `chain` is what it was told."""
+        for address in reversed(list(chain)):
+            try:
+                ipaddress.ip_address(address.partition("%")[0])
+            except ValueError:
+                return peer  # who wrote that is no address to go on from
+            peer = address
+            if not self.has(address):
+                break
+        return peer
+
+
+def forwarded_for(headers: Headers) -> list[str]:
+    """Give the addresses of X-Forwarded-For in the order in which they were added."""
+    values = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]

@@ -1,0 +1,66 @@
+"""Whose request this is, where LunaRoute serves a team: by a token in a header, or in the path.
+
+The latter is for clients that take but a base URL:
+``x-lunaroute-token: TOKEN``, or ``/t/TOKEN/v1/messages`` for ``ANTHROPIC_BASE_URL=http://host:8081/t/TOKEN``. Neither goes
+on to a provider, nor into the record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from time import time
+
+from proxy.headers import TOKEN, first
+
+PREFIX = b"/t/"
+UNKNOWN = "This is no token that LunaRoute knows, or it has expired: /ui/account gives another."
+MISSING = (
+    "LunaRoute asks who you are: send your token in the header x-lunaroute-token, "
+    "or have /t/<token> at the end of the base URL; /ui/account gives one."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who a token is for, and until when (seconds since the epoch; None: for good)."""
+
+    name: str
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """All tokens by the SHA-256 of each: a search among digests takes a time that says nothing about a token."""
+
+    users: Mapping[bytes, User]
+
+    def take(self, scope: dict) -> str:
+        """Note the request's user as ``owner`` of `scope`, without the path's prefix; gives why it is refused, or ""."""
+        token = _from_path(scope) or first(scope["headers"], TOKEN)
+        if not token:
+            return MISSING
+        user = self.users.get(digest(token))
+        if user is None or (user.expires_at is not None and user.expires_at <= time()):
+            return UNKNOWN
+        scope["owner"] = user.name
+        return ""
+
+
+def digest(token: bytes) -> bytes:
+    """Give what is kept of a token: it has 256 bits, so that nobody finds it by trying."""
+    return sha256(token).digest()
+
+
+def _from_path(scope: dict) -> bytes:
+    """Cut the prefix off the path. Gives its token, empty where there is none."""
+    path = scope["raw_path"]
+    if not path.startswith(PREFIX):
+        return b""
+    token, slash, _ = path[len(PREFIX) :].partition(b"/")
+    cut = len(PREFIX) + len(token)
+    scope["raw_path"] = path[cut:] if slash else b"/"
+    # The token is ASCII or none that anybody knows: then the request goes nowhere.
+    scope["path"] = scope["path"][cut:] if slash else "/"
+    if target := scope.get("raw_target"):
+        scope["raw_target"] = target[cut:] if slash else b"/" + target[cut:]
+    return token

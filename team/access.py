@@ -1,0 +1,103 @@
+"""Who may see what in a team: everybody their own sessions and those of their projects, administrators the rest of the server.
+
+A middleware, so that no page, address of the API or file of the admin can be forgotten. Content is kept apart from
+administration: only users named in ``team.readers`` of the configuration read everybody's, and no page changes that.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, get_user
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+
+from sessions.viewing import Viewer, look_as
+from team import audit, tokens
+
+# Not a name that a user can have.
+NOBODY = Viewer("(nobody)")
+# What is served to who is not signed in, or asks for more than a user's session itself.
+OPEN = ("/healthz", "/readyz", "/login", "/logout", "/admin/login/", "/admin/logout/")
+OPEN_UNDER = ("/login/", "/owner/", "/static/")
+# What administers the server, or tells of all users at once.
+STAFF_UNDER = (
+    "/admin/", "/metrics", "/ui/routing", "/ui/settings", "/ui/store", "/ui/notices", "/ui/pii", "/api/providers",
+    "/api/rules", "/api/config", "/api/retention", "/api/budgets", "/api/quotas",
+)  # fmt: skip
+
+
+def members_only(get_response: Callable) -> Callable:
+    """Let pass who may, as themselves. Only with ``team.enabled``."""
+    if not settings.LUNAROUTE.team.enabled:
+        raise MiddlewareNotUsed
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        look_as(NOBODY)
+        path = request.path
+        if path in OPEN or path.startswith(OPEN_UNDER) or (path == "/metrics" and request.is_scraper):
+            response = get_response(request)
+            audit.note(request, response)
+            return response
+        user = user_of(request.headers, request)
+        if user is None:
+            return _ask(request)
+        request.user = user
+        if is_staff_only(path) and not user.is_staff:
+            return _refuse(request, HTTPStatus.FORBIDDEN, "Only an administrator may see this.")
+        look_as(viewer_of(user))
+        response = get_response(request)
+        audit.note(request, response)
+        return response
+
+    return middleware
+
+
+def user_of(headers: Any, request: HttpRequest) -> Any | None:
+    """Give the user of a request with these headers (names in any case): by a token, else by its session. None: nobody."""
+    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-LunaRoute-Token", "")
+    if given:
+        return tokens.user_of(given)
+    if request.session.get(SESSION_KEY) is None:
+        return None
+    user = get_user(request)
+    return user if user.is_authenticated and user.is_active else None
+
+
+def viewer_of(user: Any) -> Viewer:
+    """Give what `user` may see."""
+    projects = frozenset(user.shared_projects.values_list("name", flat=True))
+    return Viewer(user.get_username(), projects, user.get_username() in settings.LUNAROUTE.team.readers)
+
+
+def viewer_of_socket(headers: Any, cookies: dict[str, str]) -> Viewer | None:
+    """Give who opens a WebSocket with these headers and cookies, None for nobody that is known."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
+    user = user_of(headers, request)
+    return viewer_of(user) if user is not None else None
+
+
+def is_staff_only(path: str) -> bool:
+    """Tell whether only administrators may ask for `path`."""
+    return any(path == place.rstrip("/") or path.startswith(place.rstrip("/") + "/") for place in STAFF_UNDER)
+
+
+def _ask(request: HttpRequest) -> HttpResponse:
+    if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
+        return HttpResponseRedirect(f"/login?{urlencode({'next': request.get_full_path()})}")
+    response = _refuse(
+        request, HTTPStatus.UNAUTHORIZED, "Sign in at /login, or send a token of yours as a bearer token."
+    )
+    response["WWW-Authenticate"] = 'Bearer realm="LunaRoute"'
+    return response
+
+
+def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
+    if "text/html" in request.headers.get("Accept", ""):
+        return HttpResponse(f"{message}\n", status=status, content_type="text/plain; charset=utf-8")
+    return JsonResponse({"detail": message}, status=status)

@@ -1,0 +1,70 @@
+"""Users are Django's; here is what they have besides."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Token(models.Model):
+    """Lets a client's requests be its user's. Only a digest is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100, help_text="what has it, such as a machine")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    hint = models.CharField(max_length=8, editable=False, help_text="its last characters")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="empty: never")
+
+    class Meta:
+        db_table = "team_tokens"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (…{self.hint})"
+
+
+class Project(models.Model):
+    """A project whose sessions its members share: by the name that sessions have (``X-Project-ID``)."""
+
+    name = models.CharField(max_length=255, unique=True)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="shared_projects", blank=True)
+
+    class Meta:
+        db_table = "team_projects"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Login(models.Model):
+    """How the identity provider knows a user: names may be given away there, a subject never is."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="oidc_login")
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)
+
+    class Meta:
+        db_table = "team_logins"
+        constraints = [models.UniqueConstraint(fields=["issuer", "subject"], name="team_logins_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"
+
+
+class AuditEntry(models.Model):
+    """Who read, exported, deleted or changed what. By name: a user may be deleted, what they did stays."""
+
+    at = models.DateTimeField(db_index=True)
+    user = models.CharField(max_length=150, db_index=True)
+    action = models.CharField(max_length=16, help_text="read, search, export, delete, change, login")
+    target = models.CharField(max_length=500, help_text="the address that was asked")
+    status = models.PositiveSmallIntegerField(help_text="of the answer")
+    address = models.CharField(max_length=64, help_text="of the client")
+
+    class Meta:
+        db_table = "team_audit"
+        ordering = ["-at", "-pk"]
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.user} {self.action} {self.target}"

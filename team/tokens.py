@@ -1,0 +1,51 @@
+"""Tokens: made once, shown once, and known to every process that serves."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models.signals import post_delete, post_save
+
+from proxy.identity import Identities, User, digest
+from routing import revision
+from team.models import Token
+
+# Before it, so that scanners for secrets know what they have found.
+PREFIX = "lr_"
+
+
+def make(user: Any, name: str, expires_at: datetime | None = None) -> tuple[Token, str]:
+    """Make a token for `user`; gives its row and the token itself, which nobody can show again."""
+    secret = PREFIX + secrets.token_urlsafe(32)
+    row = Token.objects.create(
+        user=user, name=name, digest=digest(secret.encode()), hint=secret[-4:], expires_at=expires_at
+    )
+    return row, secret
+
+
+def user_of(token: str) -> Any | None:
+    """Give the active user of a token, or None."""
+    row = Token.objects.select_related("user").filter(digest=digest(token.encode("utf-8", "replace"))).first()
+    if row is None or not row.user.is_active or (row.expires_at and row.expires_at <= datetime.now(UTC)):
+        return None
+    return row.user
+
+
+def identities() -> Identities:
+    """Give all tokens of active users, for the proxy. Raises DatabaseError."""
+    rows = Token.objects.filter(user__is_active=True).values_list("digest", "user__username", "expires_at")
+    return Identities({bytes(key): User(name, at.timestamp() if at else None) for key, name, at in rows})
+
+
+def connect() -> None:
+    """Let every process load them anew when one changes, or a user does."""
+    for model in (Token, get_user_model()):
+        for signal in (post_save, post_delete):
+            signal.connect(_changed, sender=model, dispatch_uid=f"team.tokens.{model.__name__}")
+
+
+def _changed(using: str | None = None, update_fields: Any = None, **_: Any) -> None:
+    if update_fields is not None and set(update_fields) == {"last_login"}:
+        return  # who signs in changes no token
+    revision.changed(using or "default")
