@@ -14,6 +14,7 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from lunaroute_site.config import ConfigError
 
@@ -148,7 +149,7 @@ def env() -> int:
     server = running_server(settings.home)
     if server is None:
         log = settings.home / "server.log"
-        problem = _start_detached(settings.home, log)
+        problem = _start_detached(settings.home, log, settings.tls)
         server = running_server(settings.home)
         if problem or server is None:
             print(f"lunaroute-server: {problem or f'the server did not start; see {log}'}", file=sys.stderr)
@@ -162,7 +163,7 @@ def env() -> int:
     return 0
 
 
-def _start_detached(home: Path, log: Path) -> str | None:
+def _start_detached(home: Path, log: Path, tls: Any) -> str | None:
     """Start `serve` in the background and wait until it answers. Gives the reason where it does not."""
     from lunaroute_site.pidfile import running_server
 
@@ -182,7 +183,7 @@ def _start_detached(home: Path, log: Path) -> str | None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         server = running_server(home)
-        if server is not None and _answers(server.url):
+        if server is not None and _answers(server.url, tls):
             return None
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
@@ -195,11 +196,13 @@ def _start_detached(home: Path, log: Path) -> str | None:
     return f"the server did not answer within {START_TIMEOUT} s; see {log}"
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, tls: Any) -> bool:
     import httpx
 
+    from lunaroute_site.listening import trust
+
     try:
-        return httpx.get(f"{url}/healthz", timeout=2, trust_env=False).json() == {"status": "ok"}
+        return httpx.get(f"{url}/healthz", timeout=2, trust_env=False, verify=trust(tls)).json() == {"status": "ok"}
     except (httpx.HTTPError, ValueError):
         return False
 
@@ -241,7 +244,7 @@ def status(as_json: bool = False) -> int:
     if server is None:
         print(f"LunaRoute is not running (home {settings.home}).")
         return 1
-    health = "" if _answers(server.url) else ", but does not answer"
+    health = "" if _answers(server.url, settings.tls) else ", but does not answer"
     print(f"LunaRoute runs (process {server.pid}) on {server.url}{health}.")
     print(f"Recording: {server.recording}")
     print(f"Home: {settings.home}")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from lunaroute_site.listening import trust
 from lunaroute_site.upkeep.surroundings import codex, limits, program, variables
 
 # Seconds that a provider may take to answer, and bytes of the disk that should be free.
@@ -188,7 +189,7 @@ def serving(config, server) -> Iterator:
 
     if server is not None:
         try:
-            said = httpx.get(f"{server.url}/readyz", timeout=PATIENCE, trust_env=False).json()
+            said = httpx.get(f"{server.url}/readyz", timeout=PATIENCE, trust_env=False, verify=trust(config.tls)).json()
         except (httpx.HTTPError, ValueError) as error:
             text = f"process {server.pid} runs and does not answer at {server.url} ({type(error).__name__})"
             yield Finding("server", PROBLEM, text, "`lunaroute-server stop`, then start it again; its log says why")

@@ -2,7 +2,9 @@
 
 import errno
 import socket
+import ssl
 import sys
+from typing import Any
 
 BACKLOG = 1024
 # Where the kernel shares new connections out among sockets of one port; elsewhere the last one would get them all.
@@ -31,6 +33,16 @@ def url(host: str, port: int, scheme: str = "http") -> str:
     """Give the address for a client on this machine."""
     host = "127.0.0.1" if host in ("localhost", "0.0.0.0", "::", "") else host
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def trust(tls: Any) -> ssl.SSLContext | bool:
+    """Give what this machine's own requests to the server trust: with `tls` its certificate, whatever name that is for."""
+    if tls is None:
+        return True
+    context = ssl.create_default_context(cafile=tls.certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever signed it
+    return context
 
 
 def _listen(host: str, port: int, is_shared: bool, is_ours: bool = False) -> list[socket.socket]:

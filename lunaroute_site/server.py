@@ -29,6 +29,7 @@ from twisted.internet import reactor  # noqa: E402
 from twisted.logger import globalLogBeginner  # noqa: E402
 
 from lunaroute_site.peers import Peers  # noqa: E402
+from lunaroute_site.tls import Certificates, TlsTransport  # noqa: E402
 from proxy import state  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
@@ -38,6 +39,8 @@ logger = logging.getLogger("lunaroute.server")
 
 # Seconds: for streams to end when cut, how long the recorder may then take, and between two sweeps.
 CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 2, 10, 5
+# Seconds for a TLS handshake.
+HANDSHAKE_TIMEOUT = 15
 # Seconds that a page may take to read one message, and the most bytes of one that a page may send.
 MESSAGE_TIMEOUT, MAX_MESSAGE = 20, 1 << 20
 GOING_AWAY = 1001  # RFC 6455, section 7.4.1
@@ -59,6 +62,9 @@ class OwnRequest(WebRequest):
         self._received += len(data)
         if self._received <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             self.content.write(data)
+
+    def isSecure(self) -> bool:  # noqa: N802 (Twisted's name)
+        return self.channel is not None and isinstance(self.channel.transport, TlsTransport)
 
     def process(self) -> None:
         # The next request on this connection may be for a provider: it begins on a new one.
@@ -161,6 +167,8 @@ class Server(DaphneServer):
         super().__init__(application, endpoints=["unused"], signal_handlers=False, verbosity=0, server_name="lunaroute")
         self.sockets, self.control, self.link, self.peers = listeners, control, link, peers
         self._servers: list[asyncio.Server] = []
+        tls = settings.LUNAROUTE.tls
+        self._certificates = Certificates(tls) if tls is not None else None
         self._stopping: asyncio.Task | None = None
         self._hurry = False
 
@@ -220,13 +228,21 @@ class Server(DaphneServer):
         self.control.setblocking(False)
         self.loop.add_reader(self.control.fileno(), self._from_supervisor)
         self._servers = [
-            await self.loop.create_server(lambda: HttpProtocol(self.context), sock=listener, backlog=1024)
+            await self.loop.create_server(
+                lambda: HttpProtocol(self.context),
+                sock=listener,
+                backlog=1024,
+                ssl=self._certificates.context if self._certificates is not None else None,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT if self._certificates is not None else None,
+            )
             for listener in self.sockets
         ]
         self.loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _sweep(self) -> None:
         self.context.sweep()
+        if self._certificates is not None:
+            self._certificates.look()
         self.loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _from_supervisor(self) -> None:
@@ -245,6 +261,13 @@ class Server(DaphneServer):
 
     def hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
         """Give a connection to Daphne, with the bytes that have come of its request."""
+        if self._certificates is not None:
+            under = TlsTransport(transport)
+            under.protocol = self.http_factory.buildProtocol(under.getPeer())
+            transport.set_protocol(under)
+            under.protocol.makeConnection(under)
+            under.protocol.dataReceived(data)
+            return
         sock = transport.get_extra_info("socket")
         transport.pause_reading()
         family, fd = sock.family, os.dup(sock.fileno())

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lunaroute_site import states
+from lunaroute_site.listening import trust
 from lunaroute_site.pidfile import RunningServer
 
 # What is taken from /metrics, of each web process.
@@ -46,7 +47,9 @@ def _recorder(settings: Any, server: RunningServer) -> dict[str, float]:
     token = settings.auth_token
     headers = {"x-lunaroute-token": token.get_secret_value()} if token is not None else {}
     try:
-        text = httpx.get(f"{server.url}/metrics", headers=headers, timeout=2, trust_env=False).text
+        text = httpx.get(
+            f"{server.url}/metrics", headers=headers, timeout=2, trust_env=False, verify=trust(settings.tls)
+        ).text
     except httpx.HTTPError:
         return {}
     found: dict[str, list[float]] = {}

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -72,6 +73,7 @@ def serve(no_worker: bool = False) -> int:
 
     settings = config.current()
     _check_reach(settings)
+    _check_certificate(settings.tls)
     lock = _take_home(settings)
     try:
         listeners = listen(settings.host, settings.port, settings.http_server.web_processes)
@@ -85,7 +87,9 @@ def serve(no_worker: bool = False) -> int:
     port = listeners[0][0].getsockname()[1]
     recording = settings.session_recording.enabled
     server = pidfile.RunningServer(
-        os.getpid(), url(settings.host, port), str(settings.session_recording.sessions_dir) if recording else "off"
+        os.getpid(),
+        url(settings.host, port, "https" if settings.tls else "http"),
+        str(settings.session_recording.sessions_dir) if recording else "off",
     )
     pidfile.announce(lock, settings.home, server)
     tree = Tree(settings, listeners, no_worker)
@@ -121,6 +125,15 @@ def _check_reach(settings) -> None:
             "to a token that they have to know (`openssl rand -hex 32` gives one), or team.enabled for users with tokens of their "
             "own, or listen on 127.0.0.1"
         )
+
+
+def _check_certificate(tls) -> None:
+    if tls is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"tls: {tls.certificate} and {tls.key} cannot be used: {error}") from None
 
 
 def _leave_no_core() -> None:

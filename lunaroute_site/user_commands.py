@@ -15,7 +15,9 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = commands.add_parser("add", help="make a user")
     add.add_argument("name")
-    add.add_argument("--admin", action="store_true", help="administers the server; reads nobody else's sessions by that")
+    add.add_argument(
+        "--admin", action="store_true", help="administers the server; reads nobody else's sessions by that"
+    )
     add.add_argument("--password", action="store_true", help="ask for a password (from a pipe: its first line)")
     token = commands.add_parser("token", help="make a token for a user, and print it")
     token.add_argument("name")

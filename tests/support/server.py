@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -127,7 +128,9 @@ class RunningServer:
         self.process.wait(10)
 
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_direct = urllib.request.build_opener(
+    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -164,7 +167,13 @@ def take_migrated_database(home: Path) -> None:
 
 
 def start_server(
-    home: Path, upstream_url: str, *arguments: str, port: int = 0, worker: bool = False, **environ: str
+    home: Path,
+    upstream_url: str,
+    *arguments: str,
+    port: int = 0,
+    worker: bool = False,
+    scheme: str = "http",
+    **environ: str,
 ) -> RunningServer:
     """Start a server on `home` whose providers are both at `upstream_url`, and wait until it answers."""
     port = port or free_port()
@@ -181,6 +190,7 @@ def start_server(
     start = [*arguments] if "serve" in arguments else [*arguments, "serve"]
     process = launch(home, *start, *([] if worker else ["--no-worker"]), environ=environment(home, **settings), log=log)
     server = RunningServer(process, home / ".lunaroute", port, log, environ.get("DATABASE_URL", ""))
+    server.url = f"{scheme}://127.0.0.1:{port}"
 
     def answers() -> bool:
         if process.poll() is not None:

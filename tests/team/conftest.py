@@ -76,7 +76,11 @@ def make_team(home: Path, config: str, provider: FakeUpstream, *arguments: str, 
     if "DATABASE_URL" in environ:
         subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, env=own, check=True, capture_output=True)
     made = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--no-imports", "-c", MAKE], cwd=ROOT, env=own, capture_output=True, check=True
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", MAKE],
+        cwd=ROOT,
+        env=own,
+        capture_output=True,
+        check=True,
     )
     tokens = json.loads(made.stdout.splitlines()[-1])
     server = start_server(home, provider.url, *arguments, LUNAROUTE_CONFIG=str(home / "team.yaml"), **environ)

@@ -37,7 +37,10 @@ def test_without_a_token_nothing_goes_to_a_provider(team, upstream):
     for headers in ({}, {"x-lunaroute-token": "lr_wrong"}, {"x-lunaroute-token": "\xff" * 9}):
         for path in ("/v1/messages", "/v1/responses", "/v1/models", "/anything"):
             got = httpx.post(
-                team.server.url + path, content=body, headers={k: v.encode("latin-1") for k, v in headers.items()}, trust_env=False
+                team.server.url + path,
+                content=body,
+                headers={k: v.encode("latin-1") for k, v in headers.items()},
+                trust_env=False,
             )
             assert got.status_code == 401, (path, headers)
             assert got.headers["x-lunaroute-error"] == "1"
@@ -52,7 +55,9 @@ def test_a_token_in_the_path_or_a_header_lets_in_and_goes_nowhere(team, upstream
     for received in upstream.requests:
         assert received.target == b"/v1/messages"
         assert token not in b"".join(name + value for name, value in received.headers)
-    eventually(lambda: len(team.server.rows("SELECT 1 FROM sessions WHERE session_id LIKE 'prefix-%'")) == 2, "a record")
+    eventually(
+        lambda: len(team.server.rows("SELECT 1 FROM sessions WHERE session_id LIKE 'prefix-%'")) == 2, "a record"
+    )
     kept = [path for path in team.server.home.rglob("*") if path.is_file() and token in path.read_bytes()]
     assert kept == []
     assert token.decode() not in team.server.output()
@@ -67,11 +72,18 @@ def test_a_revoked_token_is_one_no_more_at_once(team):
         revoke = re.search(r"/ui/account/tokens/\d+/revoke(?=\"[^>]*>(?:(?!/tr>).)*old laptop)", page, re.DOTALL)[0]
         assert browser.post(revoke, data=_csrf(browser)).status_code == 302
     assert httpx.post(f"{team.server.url}/v1/messages", **ask).status_code == 401
-    assert httpx.get(f"{team.server.url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False).status_code == 401
+    assert (
+        httpx.get(
+            f"{team.server.url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False
+        ).status_code
+        == 401
+    )
 
 
 def test_nobody_revokes_the_token_of_another(team):
-    (pk,) = team.server.rows("SELECT t.id FROM team_tokens t JOIN auth_user u ON u.id = t.user_id WHERE u.username = 'alice'")[0]
+    (pk,) = team.server.rows(
+        "SELECT t.id FROM team_tokens t JOIN auth_user u ON u.id = t.user_id WHERE u.username = 'alice'"
+    )[0]
     with team.browser("bob") as browser:
         assert browser.post(f"/ui/account/tokens/{pk}/revoke", data=_csrf(browser)).status_code == 404
     assert team.get("alice", "/sessions").status_code == 200
@@ -88,7 +100,9 @@ def test_an_id_of_somebody_elses_session_opens_no_way_into_it(record):
     assert team.get("alice", "/sessions/alice-1").json()["requests"] == before
     # And what bob goes on with in "his" session stays one session.
     team.ask("bob", "and again", "alice-1")
-    eventually(lambda: team.get("bob", f"/sessions/{mine[0]['session_id']}").json()["requests"] == 2, "a second request")
+    eventually(
+        lambda: team.get("bob", f"/sessions/{mine[0]['session_id']}").json()["requests"] == 2, "a second request"
+    )
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -212,7 +226,16 @@ def test_every_own_address_is_known_to_be_for_all_or_for_administrators(team):
     """A new page or address of the API has to be in one of these lists."""
     from django.urls import get_resolver
 
-    for_all = ("sessions", "ui/sessions", "ui/analytics", "ui/images", "ui/account", "api/stats", "api/docs", "api/openapi.json")
+    for_all = (
+        "sessions",
+        "ui/sessions",
+        "ui/analytics",
+        "ui/images",
+        "ui/account",
+        "api/stats",
+        "api/docs",
+        "api/openapi.json",
+    )
     is_open = ("healthz", "readyz", "login", "logout", "owner/")
     unknown = []
     for pattern in _patterns(get_resolver().url_patterns):
@@ -235,7 +258,9 @@ def test_only_who_owns_a_session_deletes_it(record):
     record.ask("alice", "to be deleted", "shared-2", **{"x-project-id": "shared"})
     eventually(lambda: record.get("bob", "/sessions/shared-2").status_code == 200, "a session")
     delete = lambda who: httpx.delete(  # noqa: E731
-        f"{record.server.url}/sessions/shared-2", headers={"authorization": f"Bearer {record.tokens[who]}"}, trust_env=False
+        f"{record.server.url}/sessions/shared-2",
+        headers={"authorization": f"Bearer {record.tokens[who]}"},
+        trust_env=False,
     )
     assert delete("bob").status_code == 403
     assert delete("carol").status_code == 404
@@ -291,7 +316,11 @@ def test_reads_searches_exports_deletions_and_changes_are_on_the_audit_log(recor
     record.get("dora", "/sessions?text_search=walnut")
     record.get("dora", "/sessions/alice-1/export?format=json")
     record.get("bob", "/sessions/alice-1")
-    httpx.delete(f"{record.server.url}/sessions/none", headers={"authorization": f"Bearer {record.tokens['bob']}"}, trust_env=False)
+    httpx.delete(
+        f"{record.server.url}/sessions/none",
+        headers={"authorization": f"Bearer {record.tokens['bob']}"},
+        trust_env=False,
+    )
     with record.browser("alice") as browser:
         browser.post("/ui/account", data={"name": "for the log", **_csrf(browser)})
     found = record.server.rows("SELECT user, action, target, status FROM team_audit")
