@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
 from django.conf import settings as django_settings
-from django.db import Error, connections
+from django.db import Error, connection, connections
 
 from lunaroute_site.access import token_of_configuration
 from proxy import state
@@ -15,8 +16,8 @@ from proxy.forwarded import Trusted
 from proxy.guard import Guard
 from proxy.identity import Identities
 from proxy.link import RecorderLink
-from routing import live, metrics, rests, revision, sources
-from routing.board import Board, Settings
+from routing import live, metrics, revision, shared, sources
+from routing.board import Board, Rest, Settings
 from routing.definitions import FROM_ADMIN
 from routing.router import Router
 from routing.rules import RuleSet
@@ -25,7 +26,8 @@ from team import tokens
 
 logger = logging.getLogger("lunaroute.routing")
 
-Loaded = tuple[sources.Definitions, Identities | None]
+# What is routed by, whose tokens let in, and what other processes have found out (rests, open breakers).
+Loaded = tuple[sources.Definitions, Identities | None, tuple[dict[str, Rest], dict[str, float]] | None]
 
 # Seconds until a database that could not be read is asked again.
 RETRY_AFTER = 5.0
@@ -39,12 +41,15 @@ class Serving:
         self._file = sources.from_configuration()
         self._watch = revision.Watch(revision.counter())
         self._lock = asyncio.Lock()
+        # Whether other processes ask the same providers, and should hear what is found out about them.
+        self._is_shared = settings.http_server.web_processes > 1 or connection.vendor != "sqlite"
         routing = settings.routing
         self.board = Board(
             Settings(**routing.circuit_breaker.model_dump(), **routing.health.model_dump()),
             clock=perf_counter,  # by which exchanges are timed
             tell=metrics.Counting(),
         )
+        self.on_loaded: Callable[[], None] = lambda: None  # what else is loaded from the database is to be loaded anew
         self._definitions: sources.Definitions | None = None
         mark = self._watch.mark()
         self.state = state.State(
@@ -61,8 +66,11 @@ class Serving:
             refresh=self._refresh,
         )
         self._use(self._load(), mark)
-        rests.restore(self.board)
-        self.board.on_rest_changed = rests.Keeper(self.board).changed
+        shared.restore(self.board)
+        keeper = shared.Keeper(self.board, self._is_shared)
+        self.board.on_rest_changed = keeper.rest_changed
+        if self._is_shared:
+            self.board.on_trip_changed = keeper.trip_changed
         connections.close_all()
 
     def begin(self) -> None:
@@ -73,17 +81,23 @@ class Serving:
 
     def _load(self) -> Loaded:
         definitions = sources.load(*self._file, before=self._definitions)
+        found = None
+        if self._is_shared:
+            try:
+                found = shared.read()
+            except Error as error:
+                logger.debug("what others have found out about providers is not known: %s", error)
         if not self._settings.team.enabled:
-            return definitions, None
+            return definitions, None, found
         try:
-            return definitions, tokens.identities()
+            return definitions, tokens.identities(), found
         except Error as error:
             logger.warning("tokens of users cannot be read at the moment: %s", " ".join(str(error).split()))
             known = self.state.identities or Identities({})
-            return replace(definitions, is_complete=False), known
+            return replace(definitions, is_complete=False), known, found
 
     def _use(self, loaded: Loaded, mark: bytes) -> None:
-        definitions, self.state.identities = loaded
+        definitions, self.state.identities, found = loaded
         known = self._definitions.warnings if self._definitions is not None else ()
         for warning in definitions.warnings:
             if warning not in known:
@@ -93,8 +107,11 @@ class Serving:
         snapshot = snapshot_of(providers, self._settings.api_dialect, bypass.enabled, bypass.provider)
         are_named = self._settings.names_providers or any(p.source == FROM_ADMIN for p in providers.values())
         self.state.swap(snapshot, providers, RuleSet(definitions.rules), are_named)
+        if found is not None:
+            self.board.follow(*found)
         live.serve(self.board, self.state.router, definitions)
         self._watch.take(mark)
+        self.on_loaded()
         if not definitions.is_complete:
             self._watch.again_in(RETRY_AFTER)
 

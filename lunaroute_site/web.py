@@ -19,9 +19,11 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     from lunaroute_site.server import Server, reactor
     from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
+    from proxy.meter import Meter
     from sessions import metrics
     from sessions.budgets.keeper import Keeper
     from sessions.live_hub import hub
+    from team.limits import Keeper as Limits
 
     link = RecorderLink(reactor._asyncioEventloop, hub.news) if has_recorder else None
     if link is not None:
@@ -38,6 +40,14 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     keeper = Keeper(partial(setattr, serving.state, "stops"), hub.look_soon)
     hub.listeners.append(keeper.count)
     keeper.begin()
+    limits = None
+    if settings.team.enabled:
+        serving.state.meter = Meter()
+        limits = Limits(serving.state.meter)
+        hub.listeners.append(limits.count)
+        hub.other_listeners.append(limits.heard)
+        limits.begin()
+        serving.on_loaded = limits.look_soon
     connections.close_all()
     peers = Peers(reactor._asyncioEventloop, lambda: packed(number, REGISTRY.collect())) if number else None
     if peers is not None:
@@ -48,3 +58,5 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     gc.set_threshold(50_000, 20, 100)  # rarer collections: only an exchange that fails leaves cycles (proxy.exchange)
     server.run()
     keeper.stop()
+    if limits is not None:
+        limits.stop()

@@ -9,6 +9,7 @@ from proxy.guard import Guard
 from proxy.headers import REQUEST_DROPPED
 from proxy.identity import Identities
 from proxy.link import RecorderLink
+from proxy.meter import Meter
 from proxy.stops import Stops
 from proxy.upstream import Upstream
 from routing.board import Board
@@ -64,6 +65,7 @@ class State:
     link: RecorderLink | None = None  # None: nobody reads what passes
     guard: Guard | None = None  # asked before a request where `is_guarded`
     identities: Identities | None = None  # None: nobody is asked who they are
+    meter: Meter | None = None  # with `identities`
     trusted: Trusted | None = None  # None: there is no proxy in front of this server whose word counts
     stops: Stops | None = None  # None: no budget refuses anything
     stopping: bool = False  # no new requests, please

@@ -46,8 +46,10 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     try:
         if length is not None and int(length) > current.max_body:
             raise TooLarge
-        if current.stops is not None and is_billed(method, scope["raw_path"]):
-            stop = current.stops.of(headers, target.metadata, time(), scope.get("owner", ""))
+        if (current.stops is not None or current.meter is not None) and is_billed(method, scope["raw_path"]):
+            stop = current.meter.admit(scope["owner"], time()) if current.meter is not None else None
+            if stop is None and current.stops is not None:
+                stop = current.stops.of(headers, target.metadata, time())
             if stop is not None:
                 return await _stopped(exchange, request, stop)
         if current.may_act or not target.is_plain or target.provider_type != route.listener:

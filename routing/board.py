@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
-from routing.breaker import CLOSED, OPEN, STATES, Breaker
+from routing.breaker import CLOSED, HALF_OPEN, OPEN, STATES, Breaker
 from routing.health import Health
 from routing.limits import OVERLOADED, RATE_LIMITED, Headers, Quota, limit_headers, quotas_of, rest_after, retry_after
 from routing.strategies import Rotation
@@ -105,10 +105,13 @@ class Board:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     tell: Listener = field(default_factory=_Nobody)
-    on_rest_changed: Callable[[str], None] | None = None  # told a name: what `rests` says of it is new
+    # Told a name: what `rests` or `trips` says of it is new.
+    on_rest_changed: Callable[[str], None] | None = None
+    on_trip_changed: Callable[[str], None] | None = None
     # Whose turn it is by each rule: here, because this too outlives a change of other rules (routing.router).
     rotations: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Rotation] = field(default_factory=dict)
     _entries: dict[str, _Entry] = field(default_factory=dict)
+    _followed: frozenset[tuple[str, str]] = frozenset()  # what other processes had found out when last heard of
 
     def ask(self, name: str, force: bool = False, backoff_base_secs: float = 60) -> "Ticket | None":
         """Take a ticket to ask `name`, or None while it rests, its breaker is open, or its one probe is under way.
@@ -190,7 +193,7 @@ class Board:
         old, entry.breaker = entry.breaker, self._breaker(name)
         old.mute()
         if old.state != CLOSED:
-            self.tell.breaker_changed(name, old.state, CLOSED)
+            self._breaker_changed(name, old.state, CLOSED)
         self._set_rest(entry, None)
 
     def keep(self, names: Iterable[str]) -> None:
@@ -223,6 +226,35 @@ class Board:
             if until > now and (rest is None or until > rest.until):
                 entry.rest = Rest(until, kept.why, kept.limits, now)
 
+    def trips(self) -> dict[str, float]:
+        """Give which breakers are open, and until when (seconds since the epoch), for other processes."""
+        now, wall = self.clock(), self.wall()
+        return {
+            name: wall + entry.breaker.opens_at - now
+            for name, entry in list(self._entries.items())
+            if entry.breaker.state == OPEN and entry.breaker.opens_at > now
+        }
+
+    def follow(self, rests: Mapping[str, Rest], trips: Mapping[str, float]) -> None:
+        """Take up what all processes have found out: `rests` and `trips` of each. What is gone of it is over here, too."""
+        told = {("rest", name) for name in rests} | {("trip", name) for name in trips}
+        for what, name in self._followed - told:
+            entry = self._entries.get(name)
+            if entry is None:
+                continue
+            if what == "rest":
+                entry.rest = None
+            elif entry.breaker.state != CLOSED:
+                entry.breaker.mute()
+                entry.breaker = self._breaker(name)
+        self._followed = frozenset(told)
+        self.restore_rests(rests)
+        now, wall = self.clock(), self.wall()
+        for name, until in trips.items():
+            at = now + min(until - wall, self.settings.timeout_secs)
+            if at > now:
+                self._entry(name).breaker.follow(at)
+
     def _entry(self, name: str) -> _Entry:
         return self._entries.get(name) or self._entries.setdefault(name, self._new(name))
 
@@ -233,8 +265,13 @@ class Board:
 
     def _breaker(self, name: str) -> Breaker:
         s = self.settings
-        changed = partial(self.tell.breaker_changed, name)
+        changed = partial(self._breaker_changed, name)
         return Breaker(s.failure_threshold, s.timeout_secs, s.success_threshold, changed)
+
+    def _breaker_changed(self, name: str, before: int, after: int) -> None:
+        self.tell.breaker_changed(name, before, after)
+        if self.on_trip_changed is not None and after != HALF_OPEN:
+            self.on_trip_changed(name)
 
     @staticmethod
     def _out(entry: _Entry, now: float) -> str:

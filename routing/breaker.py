@@ -123,6 +123,14 @@ class Breaker:
         else:
             self.failures = 0
 
+    def follow(self, until: float) -> None:
+        """Be open until then, because another process has found the provider out. Nobody is told."""
+        if self.state == CLOSED:
+            self.state = OPEN
+        if self.state == OPEN:
+            self._changed_at = max(self._changed_at, until - self._timeout)
+            self._end_probe()
+
     def mute(self) -> None:
         """Tell no more changes: another breaker is in its place."""
         self._on_change = None

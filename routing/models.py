@@ -169,6 +169,16 @@ class Rest(models.Model):
         db_table = "routing_rests"
 
 
+class Trip(models.Model):
+    """An open circuit breaker: other processes leave the provider alone as long."""
+
+    provider = models.CharField(max_length=255, primary_key=True)
+    until = models.FloatField()  # seconds since the epoch
+
+    class Meta:
+        db_table = "routing_trips"
+
+
 class Reset(models.Model):
     """How often somebody has closed a provider's breaker and ended its rest: processes do so when it has grown."""
 

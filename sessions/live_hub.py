@@ -47,6 +47,7 @@ class Hub:
     def __init__(self) -> None:
         self.listeners: list[Callable[[Change], None]] = []  # hear every change that this server's recorder tells
         self.own_listeners: list[Callable[[Change], None]] = []  # hear those of this process's exchanges
+        self.other_listeners: list[Callable[[Change], None]] = []  # hear those of the other web processes
         self.has_layer = False  # whether the other web processes of this server hear what is published
         self.has_record = True  # False: what changes is in memory only, and no page can show it
         self._name = uuid4().hex[:12]
@@ -119,7 +120,7 @@ class Hub:
         self._start()
         if kind in (CHANGE, ECHO):
             change = _decode_change(payload)
-            for listener in (*self.listeners, *self.own_listeners) if kind == CHANGE else self.listeners:
+            for listener in (*self.listeners, *(self.own_listeners if kind == CHANGE else self.other_listeners)):
                 listener(change)
             is_mine = kind == CHANGE or not self.has_layer
             if self.has_record and is_mine and len(self._changed) < MAX_CHANGED:

@@ -24,6 +24,7 @@ LEFT_OUT = {
     "routing.Revision",
     "routing.Reset",
     "routing.Rest",
+    "routing.Trip",
 }
 # What PostgreSQL takes in no text, and what stands there instead.
 NUL, INSTEAD = "\x00", "�"
@@ -45,8 +46,9 @@ class Moved:
 def tables() -> list[type[models.Model]]:
     """Give the models whose rows are moved, each after those that it refers to."""
     found = [apps.get_model("auth", "User")]
-    for label in ("routing", "record"):
-        found += [model for model in apps.get_app_config(label).get_models() if model._meta.label not in LEFT_OUT]
+    for label in ("routing", "record", "team"):
+        models = apps.get_app_config(label).get_models(include_auto_created=True)
+        found += [model for model in models if model._meta.label not in LEFT_OUT]
     ordered: list[type[models.Model]] = []
     while found:
         for model in found:

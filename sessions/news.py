@@ -35,6 +35,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
     client: str = ""
     project: str = ""
+    owner: str = ""
     is_streaming: bool = False
     success: bool | None = None
     error: str = ""
@@ -111,6 +112,7 @@ def _change(
         model=row.model_used or row.model_requested,
         client=row.client,
         project=row.session.project,
+        owner=row.session.owner,
         is_streaming=row.is_streaming,
         success=row.success,
         error=row.error,

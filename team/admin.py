@@ -5,7 +5,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from team import tokens
-from team.models import AuditEntry, Project, Token
+from team.models import AuditEntry, Limit, Project, Token
 
 
 @admin.register(Token)
@@ -38,6 +38,14 @@ class ProjectAdmin(admin.ModelAdmin):
     @admin.display(description="members")
     def count(self, project: Project) -> int:
         return project.members.count()
+
+
+@admin.register(Limit)
+class LimitAdmin(admin.ModelAdmin):
+    """Requests a minute, tokens a day, USD a month."""
+
+    list_display = ("__str__", "requests_per_minute", "tokens_per_day", "usd_per_month")
+    autocomplete_fields = ("user",)
 
 
 @admin.register(AuditEntry)

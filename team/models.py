@@ -1,6 +1,7 @@
 """Users are Django's; here is what they have besides."""
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 
 
@@ -34,6 +35,29 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Limit(models.Model):
+    """What a user may use; the row without a user is for all who have none of their own. Empty: any amount."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, help_text="empty: everybody else"
+    )
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    tokens_per_day = models.PositiveBigIntegerField(null=True, blank=True)
+    usd_per_month = models.FloatField("USD per month", null=True, blank=True, validators=[MinValueValidator(0)])
+
+    class Meta:
+        db_table = "team_limits"
+        constraints = [
+            models.UniqueConstraint(
+                models.Value(1), condition=models.Q(user=None), name="team_limits_one_default",
+                violation_error_message="There is a limit for everybody else already.",
+            )
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return str(self.user) if self.user else "everybody else"
 
 
 class Login(models.Model):

@@ -13,8 +13,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from team import tokens
-from team.models import Token
+from team import limits, tokens
+from team.models import Limit, Token
 
 # Tokens that a user may have, and days that one may last at most; 0: for good.
 MAX_TOKENS, MAX_DAYS = 50, 3650
@@ -86,6 +86,8 @@ def account(request: HttpRequest) -> HttpResponse:
         "projects": user.shared_projects.all(),
         "reads_all": user.get_username() in settings.LUNAROUTE.team.readers,
         "now": datetime.now(UTC),
+        "used": limits.used_by_all().get(user.get_username(), limits.Used()),
+        "limit": Limit.objects.filter(user=user).first() or Limit.objects.filter(user=None).first(),
     }
     return render(request, "team/account.html", context, status=status)
 

@@ -9,7 +9,7 @@ from django.db.models.signals import post_delete, post_save
 
 from proxy.identity import Identities, User, digest
 from routing import revision
-from team.models import Token
+from team.models import Limit, Token
 
 # Before it, so that scanners for secrets know what they have found.
 PREFIX = "lr_"
@@ -39,8 +39,8 @@ def identities() -> Identities:
 
 
 def connect() -> None:
-    """Let every process load them anew when one changes, or a user does."""
-    for model in (Token, get_user_model()):
+    """Let every process load them anew when one changes, or a user does, or what a user may use."""
+    for model in (Token, Limit, get_user_model()):
         for signal in (post_save, post_delete):
             signal.connect(_changed, sender=model, dispatch_uid=f"team.tokens.{model.__name__}")
 

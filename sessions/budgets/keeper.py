@@ -136,13 +136,18 @@ class Keeper(threading.Thread):
         if not self._totals:
             return IDLE_EVERY
         # What came while the database was asked may be in no sum yet.
-        is_shared = connection.vendor != "sqlite" or bool(self._added)
+        is_shared = not is_alone() or bool(self._added)
         every = SHARED_EVERY if is_shared else ALONE_EVERY
         left = min((total.period.end - datetime.now(UTC)).total_seconds() for total in self._totals.values())
         return max(min(max(every, took * SHARE), left + 0.1), 0.1)
 
     def _changed(self, **_: object) -> None:
         self._wake.set()
+
+
+def is_alone() -> bool:
+    """Tell whether no other process serves from this database."""
+    return connection.vendor == "sqlite" and settings.LUNAROUTE.http_server.web_processes == 1
 
 
 def stops_of(budgets: tuple[Budget, ...], totals: dict[Key, Total]) -> Stops | None:

@@ -378,3 +378,63 @@ def test_settings_are_those_of_every_provider(clocks):
     clocks.now += 5
     answer(board, 200)
     assert (board.state("a").breaker, board.state("a").health) == ("closed", "healthy")
+
+
+# -- what other processes have found out ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(clocks) -> Board:
+    """The board of another process."""
+    return Board(clock=clocks.clock, wall=clocks.wall)
+
+
+def test_a_breaker_that_another_process_has_opened_is_open_here_as_long(board, other, clocks, heard):
+    break_it(other)
+    board.follow({}, other.trips())
+    assert board.why_out("a") == "breaker_open"
+    assert board.state("a").breaker_until == other.state("a").breaker_until
+    clocks.now += 30
+    assert board.available("a"), "then each asks for itself"
+    assert heard.changes == [], "nothing of it has happened here"
+
+
+def test_it_is_closed_here_when_the_other_has_closed_it(board, other, clocks):
+    break_it(other)
+    board.follow({}, other.trips())
+    clocks.now += 30
+    answer(other, 200)
+    answer(other, 200)
+    assert other.trips() == {}
+    board.follow({}, other.trips())
+    assert board.state("a").breaker == "closed"
+    break_it(board)
+    board.follow({}, {})
+    assert board.state("a").breaker == "open", "what is found out here stays until somebody else's end of it"
+
+
+def test_a_rest_of_another_process_begins_and_ends_here_too(board, other, clocks):
+    answer(other, 429, [(b"retry-after", b"50")])
+    board.follow(other.rests(), {})
+    assert board.why_out("a") == "resting"
+    board.follow({}, {})
+    assert board.available("a")
+
+
+def test_who_tells_others_hears_of_opening_and_closing_only(board, clocks):
+    told = []
+    board.on_trip_changed = lambda name: told.append((name, name in board.trips()))
+    break_it(board)
+    clocks.now += 30
+    answer(board, 200)
+    answer(board, 200)
+    assert told == [("a", True), ("a", False)]
+    break_it(board)
+    board.reset("a")
+    assert told[2:] == [("a", True), ("a", False)]
+
+
+def test_a_clock_that_is_off_keeps_nobody_out_for_long(board, clocks):
+    board.follow({}, {"a": clocks.wall() + 1e9})
+    clocks.now += 31
+    assert board.available("a")

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from routing import keys, live, rests, sources
+from routing import keys, live, shared, sources
 from routing.board import Board, Rest
 from routing.definitions import FROM_ADMIN, Provider, Rule
 from routing.models import Provider as ProviderRow
@@ -145,27 +145,27 @@ def test_a_reset_reaches_a_process_when_it_loads(home):
 def test_a_rest_outlives_a_restart():
     board, name = Board(), "anthropic"
     board.ask(name).answered(429, [(b"retry-after", b"120")])
-    rests.keep(name, board.rests()[name])
+    shared.keep(name, board.rests()[name])
     next_one = Board()
-    rests.restore(next_one)
+    shared.restore(next_one)
     state = next_one.state(name)
     assert state.out == "resting"
     assert abs(state.rest_until - board.state(name).rest_until) < 5
     assert "429" in state.rest_why
-    rests.keep(name, None)
+    shared.keep(name, None)
     assert not RestRow.objects.exists()
 
 
 def test_a_rest_that_is_over_is_not_taken_up():
     RestRow.objects.create(provider="anthropic", until=1000.0, why="w", limits=1)
     board = Board()
-    rests.restore(board)
+    shared.restore(board)
     assert board.available("anthropic")
 
 
 def test_rests_that_cannot_be_read_stop_nothing(caplog):
     with connection.execute_wrapper(_broken):
-        rests.restore(Board())
+        shared.restore(Board())
     assert "the disk is gone" in caplog.text
 
 
@@ -178,10 +178,10 @@ def _broken(execute, sql, parameters, many, context):
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_keeper_writes_what_the_board_tells(monkeypatch):
     written = {}
-    monkeypatch.setattr(rests, "keep", written.__setitem__)
+    monkeypatch.setattr(shared, "keep", written.__setitem__)
     board = Board()
-    keeper = rests.Keeper(board)
-    board.on_rest_changed = keeper.changed
+    keeper = shared.Keeper(board)
+    board.on_rest_changed = keeper.rest_changed
     board.ask("a").answered(429, [(b"retry-after", b"60")])
     eventually(lambda: "a" in written, "a rest")
     board.reset("a")

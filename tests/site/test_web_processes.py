@@ -114,3 +114,32 @@ def test_a_page_at_any_of_them_follows_what_any_records(two):
             ask(two, f"question {number}")
         for page in pages:
             page.follow(lambda page=page: "question 3" in "".join(page.html()))
+
+
+def test_what_one_finds_out_about_a_provider_the_others_know(start, upstream, tmp_path):
+    async def failing(exchange) -> None:
+        await exchange.read_body()
+        is_backup = exchange.request.target.startswith(b"/backup")
+        await exchange.json(ANSWER if is_backup else {"error": "down"}, 200 if is_backup else 500)
+
+    upstream.script(failing)
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+providers:
+  first: {{provider_type: anthropic, base_url: "{upstream.url}/first"}}
+  backup: {{provider_type: anthropic, base_url: "{upstream.url}/backup"}}
+routing: {{rules: [{{name: all, model_pattern: ".*", primary: first, fallbacks: [backup]}}]}}
+""")
+    server = start("--config", str(config), "serve", "--web", "2")
+
+    def tried() -> int:
+        return sum(request.target.startswith(b"/first") for request in upstream.requests)
+
+    for _ in range(5):  # of two processes, one has met three failures then
+        ask(server, "hello")
+    assert 3 <= tried() <= 5
+    eventually(lambda: server.rows("SELECT provider FROM routing_trips") == [("first",)], "a note of it")
+    before = tried()
+    for _ in range(20):
+        ask(server, "hello")
+    assert tried() == before
