@@ -5,11 +5,15 @@ import socket
 import sys
 from functools import partial
 
+# Connections of one web process to a PostgreSQL, and seconds that a page waits for one.
+POOL, POOL_TIMEOUT = 10, 5
+
 
 def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool, number: int = 0) -> None:
     """Serve on `listeners` until told to stop. `settings` is the configuration; `number` is 0 for the only web process."""
     # Pages are rendered in threads; a stream's next chunk should not wait 5 ms for one to yield.
     sys.setswitchinterval(0.001)
+    _pool_connections()
     from django.db import connections
     from prometheus_client import REGISTRY
 
@@ -60,3 +64,17 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     keeper.stop()
     if limits is not None:
         limits.stop()
+
+
+def _pool_connections() -> None:
+    """Let the threads in which pages are rendered share connections to a PostgreSQL.
+
+    Each request has a thread of its own: what such a thread kept open would stay open after it. The supervisor, which
+    forks, must have no pool: it has threads.
+    """
+    from django.db import connections
+
+    default = connections.settings["default"]
+    if default["ENGINE"] == "django.db.backends.postgresql":
+        default["CONN_MAX_AGE"] = 0  # back to the pool after each request
+        default["OPTIONS"] = {**default["OPTIONS"], "pool": {"min_size": 1, "max_size": POOL, "timeout": POOL_TIMEOUT}}

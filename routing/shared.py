@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from django.db import Error, close_old_connections
+from django.db import Error, close_old_connections, connection
 
 from routing import board, models, revision
 
@@ -90,6 +90,7 @@ class Keeper:
                 while not self._changes.empty() and (more := self._changes.get()) is not None:
                     changes.add(more)
             self._write(changes)
+            connection.close()
         close_old_connections()
 
     def _write(self, changes: set[tuple[str, str]]) -> None:

@@ -98,6 +98,7 @@ class Keeper(threading.Thread):
                 began = monotonic()
                 close_old_connections()
                 self.look()
+                connection.close()  # others may have it until the next look
                 took = monotonic() - began
 
     def look(self) -> None:

@@ -82,6 +82,7 @@ class Keeper(threading.Thread):
             began = monotonic()
             close_old_connections()
             self.look()
+            connection.close()  # others may have it until the next look
             pause = self._pause(monotonic() - began)
 
     def stop(self) -> None:
