@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
@@ -119,6 +120,10 @@ def run_worker(supervisor: socket.socket) -> None:
     for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     current_process()._name = "worker"
+    # Tasks see to this home's files: no other host's worker may take them from a Redis that both use.
+    app.conf.task_default_queue = (
+        f"lunaroute-{blake2b(settings.LUNAROUTE.identity.encode(), digest_size=8).hexdigest()}"
+    )
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )

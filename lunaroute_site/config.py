@@ -31,6 +31,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LUNAROUTE_BYPASS_ENABLED": ("bypass", "enabled"),
     "LUNAROUTE_BYPASS_PROVIDER": ("bypass", "provider"),
     "LUNAROUTE_REDIS_URL": ("redis_url",),
+    "LUNAROUTE_SECRETS_DIR": ("secrets_dir",),
     "LUNAROUTE_AUTH_TOKEN": ("auth_token",),
     "LUNAROUTE_ALLOWED_HOSTS": ("allowed_hosts",),
     "LUNAROUTE_TEAM": ("team", "enabled"),

@@ -235,6 +235,7 @@ class Config(Section):
     team: Team = Team()
     tls: Tls | None = None
     trusted_proxies: list[Network] = []
+    secrets_dir: Path | None = None
     redis_url: str | None = None
     database_url: SecretStr | None = None
 
@@ -262,6 +263,11 @@ class Config(Section):
             return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
         except (OSError, ValueError):
             return False
+
+    @property
+    def secrets(self) -> Path:
+        """Where the keys are that sign cookies and encrypt providers' keys: hosts that share a database share them."""
+        return self.secrets_dir.expanduser().absolute() if self.secrets_dir else self.home
 
     @property
     def identity(self) -> str:

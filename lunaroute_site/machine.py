@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import tzlocal
 
 
-def secret_key(home: Path) -> str:
-    """Read the key of `home`, or make it. Where the home cannot be written it lives as long as the process."""
-    path = home / "secret_key"
+def secret_key(folder: Path) -> str:
+    """Read the key in `folder`, or make it. Where that cannot be written it lives as long as the process."""
+    path = folder / "secret_key"
     with suppress(OSError):
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(50))

@@ -5,6 +5,7 @@ everything again.
 """
 
 import logging
+import os
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -32,6 +33,9 @@ class Schedule(Scheduler):
 
     def setup_schedule(self) -> None:
         """Take the entries of the configuration, with the times of the last run of each."""
+        with suppress(OSError):  # a beat that runs apart from any worker is the first on its home
+            os.umask(0o077)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = states.read(self._path.parent, self._path.name)
         if not kept and self._path.exists():
             logger.warning("%s cannot be read: it is made anew", self._path)

@@ -12,7 +12,7 @@ LUNAROUTE = config.current()
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = LUNAROUTE.home
 
-SECRET_KEY = secret_key(HOME)
+SECRET_KEY = secret_key(LUNAROUTE.secrets)
 DEBUG = False
 # Where a token is asked for on other addresses than this machine's own, the name protects nothing: it may be any.
 ALLOWED_HOSTS = (

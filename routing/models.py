@@ -1,6 +1,5 @@
 """Providers and rules that are made in the admin, and what is kept of how providers fare."""
 
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -78,12 +77,13 @@ class Provider(models.Model):
 
     def set_key(self, key: str) -> None:
         """Take a key to use in place of the client's; "" is none. Raises keys.KeyProblem."""
-        self.encrypted_key = keys.encrypt(Path(settings.LUNAROUTE.home), key) if key else ""
+        self.encrypted_key = keys.encrypt(settings.LUNAROUTE.secrets, key) if key else ""
 
     def definition(self) -> definitions.Provider:
         """Give what the data plane works with. Raises keys.KeyProblem, and ValueError or TypeError for odd JSON."""
-        home = Path(settings.LUNAROUTE.home)
-        return self.without_key(keys.decrypt(home, self.encrypted_key) if self.encrypted_key else "")
+        return self.without_key(
+            keys.decrypt(settings.LUNAROUTE.secrets, self.encrypted_key) if self.encrypted_key else ""
+        )
 
     def without_key(self, key: str = "") -> definitions.Provider:
         """Give `definition` with another key. Raises ValueError or TypeError for odd JSON."""

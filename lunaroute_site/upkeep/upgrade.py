@@ -2,16 +2,19 @@
 
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from django.apps import apps
 from django.db import connection
 
-OURS = ("record", "routing")
+OURS = ("record", "routing", "team")
 # Copies that are kept.
 KEPT = 2
+# PostgreSQL's advisory lock of who changes the tables.
+LOCK = 0x6C756E61
 
 
 class UpgradeProblem(Exception):
@@ -96,4 +99,19 @@ def bring_up_to_date() -> None:
     from django.core.management import call_command
 
     if prepare():
-        call_command("migrate", verbosity=0, interactive=False)
+        with _alone():
+            call_command("migrate", verbosity=0, interactive=False)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other host that starts at the same time change the same PostgreSQL: it waits, and finds nothing left to do."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])

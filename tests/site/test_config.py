@@ -55,7 +55,7 @@ def test_every_variable_of_the_environment_reaches_its_key(tmp_path):
         "log_requests": "true", "format": "json", "provider": "openai", "redis_url": "redis://h", "database_url": "postgres://u@h/d",
         "base_url": "http://h/v1", "api_key": "k", "timeout_secs": "1", "connect_timeout_secs": "2", "pool_max_idle_per_host": "3",
         "pool_idle_timeout_secs": "4", "tcp_keepalive_secs": "5", "max_retries": "6", "auth_token": "a-token-of-length",
-        "allowed_hosts": "['h']", "web_processes": "3", "trusted_proxies": "['10.0.0.0/8']",
+        "allowed_hosts": "['h']", "web_processes": "3", "secrets_dir": "/y", "trusted_proxies": "['10.0.0.0/8']",
     }  # fmt: skip
     known = dict(ENVIRONMENT)
     for name in ("anthropic", "openai"):
