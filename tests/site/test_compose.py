@@ -29,7 +29,11 @@ def parsed(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
     path = f"{tmp_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [Path(sys.executable).parent / "podman-compose", "-f", "compose.yaml", "config"]
     return subprocess.run(
-        command, cwd=ROOT / "deploy", env={"PATH": path, "HOME": str(tmp_path), **variables}, capture_output=True, text=True
+        command,
+        cwd=ROOT / "deploy",
+        env={"PATH": path, "HOME": str(tmp_path), **variables},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -44,7 +48,9 @@ def test_a_parser_takes_it(tmp_path):
             source = volume.partition(":")[0]
             assert not source.startswith("./") or (ROOT / "deploy" / source).exists(), volume
     for name in ("web", "worker", "beat"):
-        assert services[name]["environment"]["DATABASE_URL"] == "postgres://lunaroute:of-the-database@postgres/lunaroute"
+        assert (
+            services[name]["environment"]["DATABASE_URL"] == "postgres://lunaroute:of-the-database@postgres/lunaroute"
+        )
         assert (ROOT / services[name]["build"]["dockerfile"]).exists()
 
 
@@ -102,12 +108,16 @@ def test_its_services_work_together(tmp_path, postgres_url, upstream, redis_url)
                 assert alice.get("/metrics").status_code == 403
             scraper = {"authorization": f"Bearer {VARIABLES['METRICS_TOKEN']}"}
             text = httpx.get(f"{server.url}/metrics", headers=scraper, trust_env=False).text
-            assert 'lunaroute_requests_total{' in text
+            assert "lunaroute_requests_total{" in text
             # What the beat sends, the worker does; here the schedule is told that retention is due.
             tasks = lambda: json.loads((tmp_path / "worker/.lunaroute/tasks.json").read_text())  # noqa: E731
             send = "from lunaroute_site.celery import app; app.send_task('sessions.tasks.retention')"
-            subprocess.run([sys.executable, "-c", send], cwd=ROOT, env=environment(tmp_path / "beat", **shared), check=True)
-            eventually(lambda: (tmp_path / "worker/.lunaroute/tasks.json").exists() and tasks(), "a run of retention", 30)
+            subprocess.run(
+                [sys.executable, "-c", send], cwd=ROOT, env=environment(tmp_path / "beat", **shared), check=True
+            )
+            eventually(
+                lambda: (tmp_path / "worker/.lunaroute/tasks.json").exists() and tasks(), "a run of retention", 30
+            )
             assert tasks()["sessions.tasks.retention"]["error"] == ""
             eventually(lambda: (tmp_path / "beat/.lunaroute/broker/schedule.json").exists(), "the beat's memory")
             assert not list(server.home.rglob("*.jsonl")), "the record is PostgreSQL's alone"
