@@ -77,9 +77,10 @@ def test_a_server_without_containers_starts_as_the_page_says(tmp_path, postgres_
             eventually(lambda: "LunaRoute listens on" in (tmp_path / "log").read_text(), "a server", 60)
             token = re.search(r"^lr_\S+$", (tmp_path / "log").read_text(), re.MULTILINE)[0]
             bearer = {"authorization": f"Bearer {token}"}
-            status = lambda headers: (
-                httpx.get(f"http://127.0.0.1:{port}/sessions", headers=headers, trust_env=False).status_code
-            )  # noqa: E731
+
+            def status(headers: dict[str, str]) -> int:
+                return httpx.get(f"http://127.0.0.1:{port}/sessions", headers=headers, trust_env=False).status_code
+
             assert (status(bearer), status({})) == (200, 401)
         finally:
             if server is not None:
