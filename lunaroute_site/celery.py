@@ -110,6 +110,11 @@ def _run_beat() -> None:
     os._exit(1)  # a worker without its beat does nothing
 
 
+def queue_of_home() -> str:
+    """Name the queue of the server's own worker: its tasks see to this home's files, and other hosts may use the same Redis."""
+    return f"lunaroute-{blake2b(settings.LUNAROUTE.identity.encode(), digest_size=8).hexdigest()}"
+
+
 def run_worker(supervisor: socket.socket) -> None:
     """Run a worker with its beat in this process until SIGTERM. `supervisor` gets a byte with each heartbeat."""
     global _supervisor
@@ -120,10 +125,7 @@ def run_worker(supervisor: socket.socket) -> None:
     for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     current_process()._name = "worker"
-    # Tasks see to this home's files: no other host's worker may take them from a Redis that both use.
-    app.conf.task_default_queue = (
-        f"lunaroute-{blake2b(settings.LUNAROUTE.identity.encode(), digest_size=8).hexdigest()}"
-    )
+    app.conf.task_default_queue = queue_of_home()
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )

@@ -77,8 +77,11 @@ if LUNAROUTE.database_url:
         )
     }
     if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-        # Seconds: a host that is gone does not say so.
-        DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+        # Seconds, the last in milliseconds: a host or network that is gone does not say so.
+        DATABASES["default"]["OPTIONS"] = {
+            "connect_timeout": 5, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3,
+            "tcp_user_timeout": 30_000, **DATABASES["default"].get("OPTIONS", {}),
+        }  # fmt: skip
 else:
     DATABASES = {
         "default": {
@@ -146,11 +149,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": _LINE},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"database": {"()": "lunaroute_site.errors.OnceInAWhile"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["database"]}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "lunaroute": {"level": _LEVEL},
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "django.request": {"level": "ERROR"},
+        "psycopg.pool": {"level": "CRITICAL"},  # what needs a connection says that there is none
     },
 }

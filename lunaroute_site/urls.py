@@ -14,6 +14,8 @@ from team.pages import account, revoke, sign_in, sign_out
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
 
+handler500 = "lunaroute_site.errors.failed"
+
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),

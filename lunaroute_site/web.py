@@ -6,7 +6,7 @@ import sys
 from functools import partial
 
 # Connections of one web process to a PostgreSQL, and seconds that a page waits for one.
-POOL, POOL_TIMEOUT = 10, 5
+POOL, POOL_TIMEOUT = 10, 2
 
 
 def run(settings, listeners: list[socket.socket], control: socket.socket, has_recorder: bool, number: int = 0) -> None:

@@ -47,7 +47,7 @@ class Keeper(threading.Thread):
         self._used: dict[str, Used] = {}
         self._elsewhere: dict[str, int] = {}
         self._running: set[str] = set()  # requests of other processes
-        self._end = False
+        self._end = self._is_in_trouble = False
 
     def begin(self) -> None:
         """Sum up once, and go on in the background."""
@@ -107,8 +107,11 @@ class Keeper(threading.Thread):
             limits = {row.user.get_username() if row.user else "": row for row in Limit.objects.select_related("user")}
             used, elsewhere = (used_by_all(), _elsewhere()) if limits else ({}, {})
         except Error as error:
-            logger.warning("limits of users cannot be looked at: %s", " ".join(str(error).split()))
+            if not self._is_in_trouble:
+                logger.warning("limits of users cannot be looked at: %s", " ".join(str(error).split()))
+            self._is_in_trouble = True
             return
+        self._is_in_trouble = False
         with self._lock:
             if settings.LUNAROUTE.session_recording.enabled:
                 self._used = used

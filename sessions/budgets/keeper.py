@@ -44,7 +44,7 @@ class Keeper(threading.Thread):
         self._budgets: tuple[Budget, ...] = ()
         self._totals: dict[Key, Total] = {}
         self._added: dict[Key, float] = {}  # since the last sum
-        self._end = False
+        self._end = self._is_in_trouble = False
 
     def begin(self) -> None:
         """Sum up once, so that the first request already meets what is refused, and go on in the background."""
@@ -105,8 +105,11 @@ class Keeper(threading.Thread):
             with self._lock:
                 for key, cost in added.items():
                     self._added[key] = self._added.get(key, 0.0) + cost
-            logger.warning("budgets cannot be summed up at the moment: %s", " ".join(str(error).split()))
+            if not self._is_in_trouble:
+                logger.warning("budgets cannot be summed up at the moment: %s", " ".join(str(error).split()))
+            self._is_in_trouble = True
             return
+        self._is_in_trouble = False
         with self._lock:
             if not settings.LUNAROUTE.session_recording.enabled:
                 totals = {k: replace(t, spent_usd=t.spent_usd + self._added.get(k, 0.0)) for k, t in totals.items()}
