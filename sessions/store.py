@@ -19,7 +19,7 @@ from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.jsonl import JsonlWriter, path_of
-from sessions.models import Exchange, Session, ToolCall
+from sessions.models import Exchange, Node, Session, ToolCall
 from sessions.redaction import Redaction
 from sessions.requests import RequestReader, Told, words
 from sessions.split import Chain, Parts, chain
@@ -508,7 +508,7 @@ class Store:
                 self._write_sessions(batch)
                 content.put(batch.blobs)
                 content.put_results(batch.places)
-                bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
+                bulk.insert_tuples(Node, NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
                 first = min((row.pk for row in batch.created.values()), default=0)
@@ -526,7 +526,9 @@ class Store:
         # SQLite has one writer of sums, but anyone may have deleted a session.
         fields = SHARED_FIELDS if connection.features.has_select_for_update else ()
         present = (
-            list(Session.objects.select_for_update().filter(pk__in=stored).values_list("pk", *fields)) if stored else []
+            list(Session.objects.select_for_update().filter(pk__in=stored).order_by("pk").values_list("pk", *fields))
+            if stored
+            else []
         )
         if len(present) < len(stored):
             raise SessionGone
@@ -541,9 +543,7 @@ class Store:
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):
             row.session = row.session  # takes its key; to set the key alone would forget the object
-        bulk.insert(Exchange, list(batch.created.values()))
-        for request_id, key in bulk.keys_of("exchanges", "request_id", batch.created).items():
-            batch.created[request_id].pk = key
+        bulk.insert_with_keys(Exchange, batch.created, "request_id")
         bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
             row.parent_id = parent.pk

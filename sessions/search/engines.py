@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import BinaryField
 from django.db.models.expressions import RawSQL
 
+from sessions import binary
 from sessions.search.documents import NUMBER_BITS, SESSION_BITS
 from sessions.search.language import Term
 
@@ -161,11 +162,16 @@ class Tsvector:
 
     def insert(self, documents: Sequence[Document]) -> None:
         """Put documents into the index."""
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO search_documents (id, exchange_id, blob, chunk, vector) VALUES (%s, %s, %s, %s, %s::tsvector)",
-                [(d.id, d.exchange, d.blob, d.chunk, _vector(d.words, d.compounds)) for d in documents],
-            )
+        if not documents:
+            return
+        rows = [(d.id, d.exchange, d.blob, d.chunk, _vector(d.words, d.compounds)) for d in documents]
+        source, arrays = binary.unnest(("bigint", "bigint", "bytea", "integer", "text"), rows)
+        binary.execute(
+            connection,
+            "INSERT INTO search_documents (id, exchange_id, blob, chunk, vector)"
+            f" SELECT id, exchange, blob, chunk, vector::tsvector FROM {source} v(id, exchange, blob, chunk, vector)",
+            arrays,
+        )
 
     def delete(self, documents: Sequence[Document]) -> None:
         """Take documents out of the index."""

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import or_
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from sessions import bulk
 from sessions.models import Exchange, SearchDocument, SearchSession, Session
 from sessions.search.documents import MAX_DOCUMENTS, SESSION_BITS, Kind, id_of
 from sessions.search.engines import Document, engine
@@ -219,8 +220,4 @@ def _range_of(session: int) -> Q:
 
 
 def _update(states: Sequence[SearchSession]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE search_sessions SET title = %s, documents = %s, upto = %s WHERE session_id = %s",
-            [(state.title, state.documents, state.upto, state.session_id) for state in states],
-        )
+    bulk.update(SearchSession, states, ("title", "documents", "upto"), by=("session_id",))
