@@ -16,7 +16,6 @@ from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
-from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Node, Session, ToolCall
@@ -461,7 +460,7 @@ class Store:
             row.answer = batch.blob(assembled)
         batch.said += search.said_in_answer(row, facts.content)
         if self._write_jsonl and assembled:
-            for number, message in enumerate(saying.messages(row.dialect, loads(assembled))):
+            for number, message in enumerate(saying.messages(row.dialect, facts.content)):
                 state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
             self._answers[row.response_id] = row
@@ -542,7 +541,7 @@ class Store:
 
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):
-            row.session = row.session  # takes its key; to set the key alone would forget the object
+            row.__dict__["session_id"] = row.session.pk  # to set it as an attribute would forget the object
         bulk.insert_with_keys(Exchange, batch.created, "request_id")
         bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
@@ -551,7 +550,7 @@ class Store:
 
     def _write_calls(self, batch: Batch) -> None:
         for call in batch.calls:
-            call.session, call.exchange = call.session, call.exchange  # take their keys
+            call.__dict__.update(session_id=call.session.pk, exchange_id=call.exchange.pk)
         for call, row in batch.results:
             call.result_exchange = row
         bulk.insert(ToolCall, batch.calls)
