@@ -15,6 +15,8 @@ from sessions.packing import PackedJSONField, pack_field
 
 # Values in one query; SQLite allows more variables than this everywhere.
 AT_ONCE = 500
+# What PostgreSQL calls values.
+_ARRAYS = {bytes: "bytea", str: "text", int: "bigint"}
 # Types that SQLite takes as they are.
 _PLAIN = (
     models.CharField, models.TextField, models.IntegerField, models.FloatField, models.ForeignKey, models.BooleanField,
@@ -102,20 +104,35 @@ def known(table: str, column: str, values: Collection[object]) -> set:
     return {bytes(v) if isinstance(v, memoryview) else v for (v,) in _select(f'"{column}"', table, column, values)}
 
 
-def _select(what: str, table: str, column: str, values: Collection[object]) -> list[tuple]:
+def read(
+    model: type[models.Model], names: Sequence[str], keys: Collection[int], is_locked: bool = False
+) -> list[tuple]:
+    """Give primary key and fields `names` (no times) of the rows with these keys; `is_locked`: in the keys' order, and
+    until the transaction ends nobody else writes them."""
+    fields = [model._meta.pk, *map(model._meta.get_field, names)]
+    end = f' ORDER BY "{fields[0].column}" FOR UPDATE' if is_locked else ""
+    what = ", ".join(f'"{field.column}"' for field in fields)
+    found = _select(what, model._meta.db_table, fields[0].column, keys, end)
+    places = [place for place, field in enumerate(fields) if isinstance(field, models.JSONField)]
+    for place in places:
+        found = [(*row[:place], orjson.loads(row[place]), *row[place + 1 :]) for row in found]
+    return found
+
+
+def _select(what: str, table: str, column: str, values: Collection[object], end: str = "") -> list[tuple]:
     found, wanted = [], list(values)
     if not wanted:
         return []
     connection = connections["default"]
     if connection.vendor == "postgresql":
-        kind = "bytea" if isinstance(wanted[0], bytes) else "text"
-        statement = f'SELECT {what} FROM "{table}" WHERE "{column}" = ANY(%b::{kind}[])'
+        kind = _ARRAYS[type(wanted[0])]
+        statement = f'SELECT {what} FROM "{table}" WHERE "{column}" = ANY(%b::{kind}[]){end}'
         return binary.execute(connection, statement, [binary.array(kind, wanted)])
     with connection.cursor() as cursor:
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             marks = ", ".join(["%s"] * len(some))
-            cursor.execute(f'SELECT {what} FROM "{table}" WHERE "{column}" IN ({marks})', some)
+            cursor.execute(f'SELECT {what} FROM "{table}" WHERE "{column}" IN ({marks}){end}', some)
             found += cursor.fetchall()
     return found
 

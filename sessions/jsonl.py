@@ -26,7 +26,7 @@ logger = logging.getLogger("lunaroute.recorder")
 def line(kind: str, session_id: str, request_id: str, timestamp: str, **fields: Any) -> bytes:
     """Make one line. Field values may hold `orjson.Fragment`s of JSON without line breaks."""
     head = {"type": kind, "session_id": session_id, "request_id": request_id, "timestamp": timestamp}
-    return orjson.dumps({**head, **fields}, option=orjson.OPT_NON_STR_KEYS, default=str) + b"\n"
+    return orjson.dumps(head | fields, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
 def path_of(session: Session, root: Path) -> Path:

@@ -524,11 +524,7 @@ class Store:
         stored = {s.row.pk: s.row for s in states if s.row.pk is not None}
         # SQLite has one writer of sums, but anyone may have deleted a session.
         fields = SHARED_FIELDS if connection.features.has_select_for_update else ()
-        present = (
-            list(Session.objects.select_for_update().filter(pk__in=stored).order_by("pk").values_list("pk", *fields))
-            if stored
-            else []
-        )
+        present = bulk.read(Session, fields, stored, is_locked=bool(fields))
         if len(present) < len(stored):
             raise SessionGone
         for key, *values in present:

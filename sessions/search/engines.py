@@ -18,7 +18,10 @@ from django.db.models.expressions import RawSQL
 from sessions import binary
 from sessions.search.documents import NUMBER_BITS, SESSION_BITS
 from sessions.search.language import Term
+from sessions.search.tokens import CHUNK
 
+# More than a document has tokens.
+_PLACES = tuple(map(str, range(1, 3 * CHUNK)))
 # Pages that one step of a merge writes.
 PAGES_AT_ONCE = 16
 # Reading the ids of so many documents takes less time than searching some fifty sessions one by one.
@@ -184,12 +187,15 @@ class Tsvector:
 
 def _vector(words: str, compounds: str) -> str:
     """Give tokens as the text of a tsvector. Compounds stand at the first place: no phrase asks for theirs."""
-    places: dict[str, list[str]] = {}
-    for place, token in enumerate(words.split(" "), 1):
-        places.setdefault(token, []).append(str(place))
+    places: dict[str, str] = {}
+    for token, place in zip(words.split(" "), _PLACES, strict=False):
+        if token in places:
+            places[token] += "," + place
+        else:
+            places[token] = place
     for token in compounds.split():
-        places.setdefault(token, ["1"])
-    return " ".join(f"'{token}':{','.join(at)}" for token, at in places.items())
+        places.setdefault(token, "1")
+    return " ".join(map(":".join, places.items()))  # tokens are letters and digits: they need no quotes
 
 
 def _ask(query: str, values: list) -> list[tuple]:

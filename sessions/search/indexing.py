@@ -17,6 +17,7 @@ from sessions.search.tokens import chunks_of
 
 # Sessions of which it is at hand what is indexed.
 MAX_KNOWN = 128
+_STATE = ("title", "documents", "upto")
 # Exchanges that one step of the backfill takes: some 20 ms in which nothing is recorded.
 STEP = 40
 # Sessions that are taken out of the index at once.
@@ -38,7 +39,11 @@ class Indexer:
         """Index what was `said` in `sessions`, whose rows are written and locked. A session that was recorded before
         there was an index is left to the backfill: it has exchanges before `first`, the first new one (0: none is)."""
         rows = {session.pk: session for session in sessions}
-        states = SearchSession.objects.in_bulk(rows)
+        found = bulk.read(SearchSession, _STATE, rows)
+        states = {
+            key: bulk.make(SearchSession, session_id=key, **dict(zip(_STATE, values, strict=True)))
+            for key, *values in found
+        }
         created = [SearchSession(session_id=key) for key in self._new(rows.keys() - states.keys(), first)]
         for state in created:
             self._known[state.session_id] = set()
@@ -220,4 +225,4 @@ def _range_of(session: int) -> Q:
 
 
 def _update(states: Sequence[SearchSession]) -> None:
-    bulk.update(SearchSession, states, ("title", "documents", "upto"), by=("session_id",))
+    bulk.update(SearchSession, states, _STATE, by=("session_id",))
