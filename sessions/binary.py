@@ -5,7 +5,8 @@ as text. https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL
 in each type's own `recv` function.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any
@@ -85,10 +86,21 @@ def unnest(kinds: Sequence[str], rows: Sequence[Sequence]) -> tuple[str, list[_A
     return "unnest(" + ", ".join(f"%b::{kind}[]" for kind in kinds) + ")", arrays
 
 
-def execute(connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any]) -> list[tuple]:
-    """Run a statement with parameters, arrays (`%b`) among them. Gives what it returns."""
+@contextmanager
+def pipeline(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Send the statements that give nothing together with the next that does: one way to the server and back for all.
+    What is wrong with one of them is raised with that one, or at the end."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def execute(
+    connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any], gives_rows: bool = True
+) -> list[tuple]:
+    """Run a statement with parameters, arrays (`%b`) among them. Gives its rows if it `gives_rows`."""
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.adapters.register_dumper(_Array, _ArrayDumper)
         cursor.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if gives_rows else []

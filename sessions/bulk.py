@@ -1,6 +1,7 @@
 """Many rows at once, without what the ORM does for each: the recorder's writes are the store's hot path."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter, itemgetter
@@ -166,11 +167,17 @@ def _insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Se
     connection = connections["default"]
     if connection.vendor == "postgresql":
         source, arrays = binary.unnest(_kinds(model, tuple(columns)), rows)
-        return binary.execute(connection, f"{statement}SELECT * FROM {source}{end}", arrays)
+        return binary.execute(connection, f"{statement}SELECT * FROM {source}{end}", arrays, "RETURNING" in end)
     marks = ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:
         cursor.executemany(f"{statement}VALUES ({marks}){end.partition(' RETURNING')[0]}", rows)
     return []
+
+
+def together() -> AbstractContextManager[None]:
+    """Wait for PostgreSQL only where something is read: what is wrong with a statement may be raised with a later one."""
+    connection = connections["default"]
+    return binary.pipeline(connection) if connection.vendor == "postgresql" else nullcontext()
 
 
 def update(
@@ -202,7 +209,7 @@ def update_tuples(
         assignments = ", ".join(f'"{column}" = v.{name}' for column, name in zip(columns, names, strict=False))
         condition = " AND ".join(f't."{c}" = v.{n}' for c, n in zip(by, names[len(columns) :], strict=True))
         statement = f'UPDATE "{table}" t SET {assignments} FROM {source} v({", ".join(names)}) WHERE {condition}'
-        binary.execute(connection, statement, arrays)
+        binary.execute(connection, statement, arrays, gives_rows=False)
         return
     assignments = ", ".join(f'"{column}" = %s' for column in columns)
     condition = " AND ".join(f'"{column}" = %s' for column in by)

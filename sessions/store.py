@@ -502,7 +502,7 @@ class Store:
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
         try:
-            with transaction.atomic():
+            with transaction.atomic(), bulk.together():
                 content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)

@@ -174,6 +174,7 @@ class Tsvector:
             "INSERT INTO search_documents (id, exchange_id, blob, chunk, vector)"
             f" SELECT id, exchange, blob, chunk, vector::tsvector FROM {source} v(id, exchange, blob, chunk, vector)",
             arrays,
+            gives_rows=False,
         )
 
     def delete(self, documents: Sequence[Document]) -> None:
