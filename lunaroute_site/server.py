@@ -7,10 +7,13 @@ connection, so each request is looked at by the data plane first.
 """
 
 import asyncio
+import errno
 import logging
 import os
+import resource
 import signal
 import socket
+import sys
 from functools import partial
 from io import BytesIO
 
@@ -170,7 +173,7 @@ class Server(DaphneServer):
         tls = settings.LUNAROUTE.tls
         self._certificates = Certificates(tls) if tls is not None else None
         self._stopping: asyncio.Task | None = None
-        self._hurry = False
+        self._hurry = self._is_full = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; streams in flight get `http_server.drain_secs`."""
@@ -241,9 +244,22 @@ class Server(DaphneServer):
 
     def _sweep(self) -> None:
         self.context.sweep()
+        self._look_at_descriptors()
         if self._certificates is not None:
             self._certificates.look()
         self.loop.call_later(SWEEP_EVERY, self._sweep)
+
+    def _look_at_descriptors(self) -> None:
+        """Say once when descriptors run out: new connections are then closed as soon as they are made (libuv does it)."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        connections = len(self.context.connections)
+        is_full = 3 * connections > limit and _descriptors() > 0.95 * limit  # to count them costs something
+        if is_full and not self._is_full:
+            logger.error(
+                "%d connections, and no more than %d descriptors: further connections are closed at once; "
+                "`ulimit -n` (LimitNOFILE) sets that limit", connections, limit
+            )  # fmt: skip
+        self._is_full = is_full
 
     def _from_supervisor(self) -> None:
         try:
@@ -326,6 +342,14 @@ class Server(DaphneServer):
             connection.transport.abort()
         if tasks:
             await asyncio.wait(tasks, timeout=CUT_TIMEOUT)
+
+
+def _descriptors() -> int:
+    """Give how many descriptors this process has; 0 where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError as error:  # to look takes one, too
+        return sys.maxsize if error.errno == errno.EMFILE else 0
 
 
 class _Replaying:

@@ -156,6 +156,9 @@ LOGGING = {
         "lunaroute": {"level": _LEVEL},
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {
+            "level": "CRITICAL"
+        },  # a 400, and nothing that its sender may fill a log with
         "psycopg.pool": {"level": "CRITICAL"},  # what needs a connection says that there is none
     },
 }

@@ -40,6 +40,8 @@ PAUSE, WORKER_PAUSE = 5, 60
 SILENCE, LOOK = 4500, 60
 # Seconds that what a process has logged may take to be written when it ends.
 LAST_WORDS = 0.5
+# Descriptors of one process.
+MAX_DESCRIPTORS = 65_536
 # prctl(2): whether a core may be written of this process.
 PR_SET_DUMPABLE = 4
 
@@ -79,6 +81,7 @@ def serve(no_worker: bool = False) -> int:
         listeners = listen(settings.host, settings.port, settings.http_server.web_processes)
     except ListenError as error:
         raise StartError(str(error)) from None
+    _allow_descriptors()
     if settings.session_recording.pii.enabled:
         _leave_no_core()
         logs.log_uncaught()
@@ -134,6 +137,13 @@ def _check_certificate(tls) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:
         raise StartError(f"tls: {tls.certificate} and {tls.key} cannot be used: {error}") from None
+
+
+def _allow_descriptors() -> None:
+    """Let each process have as many descriptors as it may: a stream takes two, and a shell's usual limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS if hard < 0 else min(hard, MAX_DESCRIPTORS), hard))
 
 
 def _leave_no_core() -> None:

@@ -418,6 +418,8 @@ class HttpProtocol(asyncio.Protocol):
             raise BadRequest(f"HTTP/{version} is not HTTP/1.1.")
         if method == "CONNECT":
             raise BadRequest(NO_FORWARD_PROXY)
+        if url[:1] != b"/":
+            raise BadRequest("The request's target is no path.")
         _check_head(self._headers, version)
         upgrade = parser.should_upgrade()
         websocket = upgrade and method == "GET" and _wants_websocket(self._headers)

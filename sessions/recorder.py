@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, DataError, OperationalError, connections
+from django.db.backends.signals import connection_created
 
 from pii.redactor import Redactor
 from proxy.capture import ACK, CHANGE, ECHO, HEADER, PARTIAL, WATCH
@@ -407,6 +408,14 @@ class Recorder:
             self._paused_since = None
 
 
+def _commit_quickly(connection: Any, **_: Any) -> None:
+    """Let no commit wait for PostgreSQL's disk, as none does for SQLite's (settings.py): only a machine that loses power may
+    then take the last moments along."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET synchronous_commit TO off")
+
+
 def _store(config: Any, redaction: Redaction | None) -> Store:
     recording = config.session_recording
     writes_jsonl = recording.enabled and recording.jsonl.enabled
@@ -426,6 +435,7 @@ def run(control: socket.socket, first: bool = True) -> int:
     # Most of what is made here is gone in a moment: looking for cycles rarely takes a sixth off each exchange.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    connection_created.connect(_commit_quickly, dispatch_uid="lunaroute.recorder")
     config = settings.LUNAROUTE
     recording = config.session_recording
     redactor, redaction = None, None

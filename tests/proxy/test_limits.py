@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import time
 
+import psutil
 import pytest
 
 from proxy import protocol
@@ -263,3 +265,31 @@ def test_a_slow_upload_is_not_the_providers_timeout(start, upstream):
         eventually(gate.is_open, "the pause to end")
         client.send(b"world")
         assert client.answer().json == {"late": True}
+
+
+def test_where_descriptors_run_out_further_connections_are_closed_and_it_heals(start, upstream):
+    upstream.script("echo")
+    server = start()
+    web = server.children()["web"]
+    with RawClient(server.port) as first:
+        assert first.request(body=b"{}").status == 200
+        web.rlimit(psutil.RLIMIT_NOFILE, (web.num_fds() + 20, web.num_fds() + 20))
+        many = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(60)]
+        try:
+            eventually(
+                lambda: "descriptors: further connections are closed at once" in server.output(), "a word about it"
+            )
+            before = sum(web.cpu_times()[:2])
+            assert first.request(body=b"{}").body == b"{}", "who is in is served"
+            time.sleep(1)
+            assert sum(web.cpu_times()[:2]) - before < 0.7, "it does not spin"
+        finally:
+            for connection in many:
+                connection.close()
+    with RawClient(server.port) as late:
+        assert late.request(body=b"{}").body == b"{}"
+
+
+def test_a_server_allows_itself_the_descriptors_that_it_may_have(server):
+    soft, hard = server.children()["web"].rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == min(hard, 65_536)

@@ -124,6 +124,15 @@ def test_lunaroute_is_no_forward_proxy(raw, upstream):
     assert not upstream.requests
 
 
+@pytest.mark.parametrize("target", [b"*", b"v1/messages", b"?x=1", b"api.anthropic.com:443"])
+def test_a_target_that_is_no_path_is_a_400(server, upstream, target):
+    for method in (b"POST", b"OPTIONS"):
+        with RawClient(server.port) as client:
+            client.send(b"%b %b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}" % (method, target))
+            assert client.answer().status == 400
+    assert not upstream.requests
+
+
 @pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2", b"HTTP/3"])
 def test_another_version_of_http_is_a_400(raw, upstream, version):
     raw.send(b"POST /v1/messages %b\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}" % version)
