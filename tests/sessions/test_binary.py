@@ -71,7 +71,6 @@ def test_rows_that_are_there_stay(postgres):
     }  # fmt: skip
 
 
-@pytest.mark.django_db
 def test_rows_get_the_keys_that_the_database_gives_them(both_databases):
     now = datetime(2026, 1, 2, tzinfo=UTC)
     rows = {name: Session(session_id=name, started_at=now, tags=["é", 1]) for name in ("one", "two", "three")}
