@@ -1,5 +1,6 @@
-"""Exchanges a second that a recorder takes from a queue that is always full."""
+"""Exchanges a second that a recorder takes from a queue that is always full. `python -m bench.ingest` measures only that."""
 
+import argparse
 import socket
 import subprocess
 import sys
@@ -7,7 +8,12 @@ import tempfile
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from bench.conversations import REQUEST_HEADERS, Conversation, answer_headers
 from proxy.capture import ACK, HEADER
@@ -50,7 +56,9 @@ class Recorder:
         self._control, control = socket.socketpair()
         self.line, line = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.ingest", str(control.fileno())], env=environ, pass_fds=[control.fileno()]
+            [sys.executable, "-m", "bench.ingest", "--record", str(control.fileno())],
+            env=environ,
+            pass_fds=[control.fileno()],
         )
         self._sent, self._rest = 0, b""
         control.close()
@@ -82,6 +90,10 @@ class Recorder:
         self._rest = data[at:]
         return count
 
+    def processor(self) -> float:
+        """Processor time that the process has used, seconds."""
+        return sum(psutil.Process(self.process.pid).cpu_times()[:2])
+
     def __enter__(self) -> "Recorder":
         return self
 
@@ -92,22 +104,56 @@ class Recorder:
         self._directory.cleanup()
 
 
-def rate(exchanges: list[bytes], database_url: str = "") -> float:
-    """Exchanges acknowledged a second, from the first byte sent to the last acknowledgement."""
-    with Recorder(database_url) as recorder:
-        recorder.send(exchanges[0])
-        recorder.wait()  # before the clock runs: the recorder has then started
-        sender = Sender(recorder.line, exchanges[1:])
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Exchanges acknowledged a second, by all recorders together, and the milliseconds of processor time that each
+    exchange took of its recorder, and of the database's server."""
+
+    per_second: float
+    recorder_ms: float
+    server_ms: float = 0.0
+
+
+def rate(exchanges: list[bytes], database_url: str = "", recorders: int = 1) -> Rate:
+    """Measure from the first byte sent to the last acknowledgement. Of several recorders each has sessions of its own."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(Recorder(database_url)) for _ in range(recorders)]
+        shares = [_of_sessions(exchanges, number, recorders) for number in range(recorders)]
+        for recorder, share in zip(running, shares, strict=True):  # before the clock runs: all have then started
+            recorder.send(share.pop(0))
+            recorder.wait()
+        used, served = sum(map(Recorder.processor, running)), _servers()
         began = time.perf_counter()
-        sender.start()
-        acknowledged = 1
-        while acknowledged < len(exchanges):
-            count = recorder.acknowledged()
-            acknowledged += count
-            sender.acknowledge(count)
-        took = time.perf_counter() - began
-        sender.join()
-    return (len(exchanges) - 1) / took
+        with ThreadPoolExecutor(recorders) as threads:
+            list(threads.map(_fill, running, shares))
+        took, count = time.perf_counter() - began, sum(map(len, shares))
+        used, served = sum(map(Recorder.processor, running)) - used, _servers() - served
+    return Rate(count / took, used / count * 1e3, served / count * 1e3)
+
+
+def _of_sessions(exchanges: list[bytes], number: int, of: int) -> list[bytes]:
+    """Give the exchanges of every `of`th session."""
+    return [data for at, data in enumerate(exchanges) if at % SESSIONS % of == number]
+
+
+def _fill(recorder: Recorder, exchanges: list[bytes]) -> None:
+    sender = Sender(recorder.line, exchanges)
+    sender.start()
+    acknowledged = 0
+    while acknowledged < len(exchanges):
+        count = recorder.acknowledged()
+        acknowledged += count
+        sender.acknowledge(count)
+    sender.join()
+
+
+def _servers() -> float:
+    """Processor time of PostgreSQL's processes, seconds; of other benchmarks' as well, if some run."""
+    used = 0.0
+    for process in psutil.process_iter(["name", "cpu_times"]):
+        if process.info["name"] == "postgres":
+            used += sum(process.info["cpu_times"][:2])
+    return used
 
 
 class Sender(threading.Thread):
@@ -136,16 +182,34 @@ class Sender(threading.Thread):
 
 
 def bench_ingest(table, line, spread, rounds: int) -> None:
-    """Print exchanges a second on both databases."""
+    """Print exchanges a second on both databases, and for two recorders that share PostgreSQL."""
     exchanges = prepare()
     size = sum(map(len, exchanges)) / len(exchanges)
-    table(f"ingest, {SESSIONS} sessions, {size / 1e3:.0f} KB an exchange", "exchanges a second")
-    line("SQLite", spread([rate(exchanges) for _ in range(rounds)], digits=0))
-    rates = []
+    table(
+        f"ingest, {SESSIONS} sessions, {size / 1e3:.0f} KB an exchange",
+        "exchanges a second", "recorder's processor time an exchange, ms", "PostgreSQL's, ms",
+    )  # fmt: skip
+    rates: dict[str, list[Rate]] = {}
     for _ in range(rounds):
-        with postgres() as address:
-            rates.append(rate(exchanges, address))
-    line("PostgreSQL", spread(rates, digits=0))
+        rates.setdefault("SQLite", []).append(rate(exchanges))
+        for name, recorders in (("PostgreSQL", 1), ("PostgreSQL, two recorders", 2)):
+            with postgres() as address:
+                rates.setdefault(name, []).append(rate(exchanges, address, recorders))
+    for name, found in rates.items():
+        line(
+            name,
+            spread([one.per_second for one in found], digits=0),
+            spread([one.recorder_ms for one in found]),
+            spread([one.server_ms for one in found]) if found[0].server_ms else "",
+        )
+
+
+def _alone() -> None:
+    from bench.__main__ import line, spread, table
+
+    parser = argparse.ArgumentParser(description="Only how fast exchanges are recorded.")
+    parser.add_argument("--rounds", type=int, default=5)
+    bench_ingest(table, line, spread, parser.parse_args().rounds)
 
 
 def _record(control: int) -> None:
@@ -158,4 +222,7 @@ def _record(control: int) -> None:
 
 
 if __name__ == "__main__":
-    _record(int(sys.argv[1]))
+    if sys.argv[1:2] == ["--record"]:
+        _record(int(sys.argv[2]))
+    else:
+        _alone()

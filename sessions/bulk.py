@@ -1,20 +1,24 @@
 """Many rows at once, without what the ORM does for each: the recorder's writes are the store's hot path."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
 from django.db import connections, models
 from django.db.models.base import ModelState
 
-from sessions.packing import PackedJSONField
+from sessions import binary
+from sessions.packing import PackedJSONField, pack_field
 
 # Values in one query; SQLite allows more variables than this everywhere.
 AT_ONCE = 500
-# Types that both databases take as they are.
+# What PostgreSQL calls values.
+_ARRAYS = {bytes: "bytea", str: "text", int: "bigint"}
+# Types that SQLite takes as they are.
 _PLAIN = (
     models.CharField, models.TextField, models.IntegerField, models.FloatField, models.ForeignKey, models.BooleanField,
     models.BinaryField,
@@ -46,22 +50,33 @@ def _columns(
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.BigAutoField)]
     if names is not None:
         fields = [model._meta.get_field(name) for name in names]
-    prepared = [(place, _preparing(f, vendor)) for place, f in enumerate(fields) if not _is_plain(f)]
+    prepared = [(place, prepare) for place, f in enumerate(fields) if (prepare := _preparing(f, vendor)) is not None]
     read = attrgetter(*(field.attname for field in fields))
     return [f.column for f in fields], read if len(fields) > 1 else lambda row: (read(row),), prepared
 
 
-def _is_plain(field: models.Field) -> bool:
-    return isinstance(field, _PLAIN) and not isinstance(field, PackedJSONField)
-
-
-def _preparing(field: models.Field, vendor: str) -> Callable[[Any], Any]:
-    if vendor == "sqlite" and isinstance(field, models.DateTimeField):
+def _preparing(field: models.Field, vendor: str) -> Callable[[Any], Any] | None:
+    if isinstance(field, PackedJSONField):
+        return _packed
+    if vendor == "postgresql" or isinstance(field, _PLAIN):
+        return None  # what sessions.binary takes, or any database
+    if isinstance(field, models.DateTimeField):
         return _sqlite_time
-    if vendor == "sqlite" and type(field) is models.JSONField:
+    if type(field) is models.JSONField:
         return _sqlite_json
     connection = connections["default"]
     return lambda value: field.get_db_prep_save(value, connection)
+
+
+def _packed(value: Any) -> bytes:
+    return pack_field(orjson.dumps(value))
+
+
+@cache
+def _kinds(model: type[models.Model], columns: tuple[str, ...]) -> list[str]:
+    """Give the SQL types of columns, without their lengths."""
+    by_column = {field.column: field for field in model._meta.concrete_fields}
+    return [by_column[column].db_type(connections["default"]).partition("(")[0] for column in columns]
 
 
 def _sqlite_time(value: datetime | None) -> str | None:
@@ -85,52 +100,84 @@ def _values(
 
 
 def known(table: str, column: str, values: Collection[object]) -> set:
-    """Give those of `values` that stand in a table's column."""
+    """Give those of `values`, texts or keys of content, that stand in a table's column."""
     # PostgreSQL gives bytes as memoryviews.
     return {bytes(v) if isinstance(v, memoryview) else v for (v,) in _select(f'"{column}"', table, column, values)}
 
 
-def keys_of(table: str, column: str, values: Collection[object]) -> dict:
-    """Give the primary key of each of `values` that stands in a table's column."""
-    return dict(_select(f'"{column}", "id"', table, column, values))
+def read(
+    model: type[models.Model], names: Sequence[str], keys: Collection[int], is_locked: bool = False
+) -> list[tuple]:
+    """Give primary key and fields `names` (no times) of the rows with these keys; `is_locked`: in the keys' order, and
+    until the transaction ends nobody else writes them."""
+    fields = [model._meta.pk, *map(model._meta.get_field, names)]
+    end = f' ORDER BY "{fields[0].column}" FOR UPDATE' if is_locked else ""
+    what = ", ".join(f'"{field.column}"' for field in fields)
+    found = _select(what, model._meta.db_table, fields[0].column, keys, end)
+    places = [place for place, field in enumerate(fields) if isinstance(field, models.JSONField)]
+    for place in places:
+        found = [(*row[:place], orjson.loads(row[place]), *row[place + 1 :]) for row in found]
+    return found
 
 
-def _select(what: str, table: str, column: str, values: Collection[object]) -> list[tuple]:
+def _select(what: str, table: str, column: str, values: Collection[object], end: str = "") -> list[tuple]:
     found, wanted = [], list(values)
-    with connections["default"].cursor() as cursor:
+    if not wanted:
+        return []
+    connection = connections["default"]
+    if connection.vendor == "postgresql":
+        kind = _ARRAYS[type(wanted[0])]
+        statement = f'SELECT {what} FROM "{table}" WHERE "{column}" = ANY(%b::{kind}[]){end}'
+        return binary.execute(connection, statement, [binary.array(kind, wanted)])
+    with connection.cursor() as cursor:
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             marks = ", ".join(["%s"] * len(some))
-            cursor.execute(f'SELECT {what} FROM "{table}" WHERE "{column}" IN ({marks})', some)
+            cursor.execute(f'SELECT {what} FROM "{table}" WHERE "{column}" IN ({marks}){end}', some)
             found += cursor.fetchall()
     return found
 
 
-def insert_tuples(table: str, columns: Sequence[str], rows: Sequence[Sequence]) -> None:
-    """Insert `rows`, those that are not there yet."""
-    _insert(table, columns, rows, " ON CONFLICT DO NOTHING")
+def insert_tuples(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence]) -> None:
+    """Insert `rows`, those that are not there yet. The first column is the key."""
+    # All in one order: who waits for a key that somebody else writes must not have one that the other waits for.
+    _insert(model, columns, sorted(rows, key=itemgetter(0)), " ON CONFLICT DO NOTHING")
 
 
 def insert(model: type[models.Model], rows: Sequence[models.Model]) -> None:
     """Insert `rows`. Primary keys that the database gives are not read back."""
     columns, read, prepared = _columns(model, None, connections["default"].vendor)
-    _insert(model._meta.db_table, columns, _values(rows, read, prepared))
+    _insert(model, columns, _values(rows, read, prepared))
 
 
-def _insert(table: str, columns: Sequence[str], rows: Sequence[Sequence], conflict: str = "") -> None:
+def insert_with_keys(model: type[models.Model], rows: Mapping[str, models.Model], name: str) -> None:
+    """Insert rows, given by the value of their unique column `name`, and set the primary keys that the database gives."""
+    columns, read, prepared = _columns(model, None, connections["default"].vendor)
+    found = _insert(model, columns, _values(rows.values(), read, prepared), f' RETURNING "{name}", "id"')
+    for value, key in found or _select(f'"{name}", "id"', model._meta.db_table, name, rows):
+        rows[value].pk = key
+
+
+def _insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence], end: str = "") -> list[tuple]:
+    """Insert `rows`. Gives what the statement's `end` returns: SQLite nothing."""
     if not rows:
-        return
+        return []
     names = ", ".join(f'"{column}"' for column in columns)
-    statement, marks = f'INSERT INTO "{table}" ({names}) VALUES ', "(" + ", ".join(["%s"] * len(columns)) + ")"
+    statement = f'INSERT INTO "{model._meta.db_table}" ({names}) '
     connection = connections["default"]
+    if connection.vendor == "postgresql":
+        source, arrays = binary.unnest(_kinds(model, tuple(columns)), rows)
+        return binary.execute(connection, f"{statement}SELECT * FROM {source}{end}", arrays, "RETURNING" in end)
+    marks = ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.executemany(statement + marks + conflict, rows)
-            return
-        for start in range(0, len(rows), AT_ONCE):  # one statement is one way to the server and back
-            some = rows[start : start + AT_ONCE]
-            many = ", ".join([marks] * len(some))
-            cursor.execute(statement + many + conflict, [value for row in some for value in row])
+        cursor.executemany(f"{statement}VALUES ({marks}){end.partition(' RETURNING')[0]}", rows)
+    return []
+
+
+def together() -> AbstractContextManager[None]:
+    """Wait for PostgreSQL only where something is read: what is wrong with a statement may be raised with a later one."""
+    connection = connections["default"]
+    return binary.pipeline(connection) if connection.vendor == "postgresql" else nullcontext()
 
 
 def update(
@@ -141,15 +188,30 @@ def update(
 ) -> None:
     """Write the fields `names` (all by default) of `rows`, which are in the database, found by the columns `by`."""
     rows = list(rows)
+    columns, read, prepared = _columns(model, names, connections["default"].vendor)
+    values = _values(rows, read, prepared)
+    update_tuples(
+        model, columns, by,
+        [[*own, *(getattr(row, name) for name in by)] for own, row in zip(values, rows, strict=True)],
+    )  # fmt: skip
+
+
+def update_tuples(
+    model: type[models.Model], columns: Sequence[str], by: Sequence[str], rows: Sequence[Sequence]
+) -> None:
+    """Write `columns` of the rows that are found by the columns `by`: each of `rows` has the values of both."""
     if not rows:
         return
-    connection = connections["default"]
-    columns, read, prepared = _columns(model, names, connection.vendor)
+    connection, table = connections["default"], model._meta.db_table
+    if connection.vendor == "postgresql":
+        source, arrays = binary.unnest(_kinds(model, (*columns, *by)), rows)
+        names = [f"c{number}" for number in range(len(arrays))]
+        assignments = ", ".join(f'"{column}" = v.{name}' for column, name in zip(columns, names, strict=False))
+        condition = " AND ".join(f't."{c}" = v.{n}' for c, n in zip(by, names[len(columns) :], strict=True))
+        statement = f'UPDATE "{table}" t SET {assignments} FROM {source} v({", ".join(names)}) WHERE {condition}'
+        binary.execute(connection, statement, arrays, gives_rows=False)
+        return
     assignments = ", ".join(f'"{column}" = %s' for column in columns)
     condition = " AND ".join(f'"{column}" = %s' for column in by)
-    values = _values(rows, read, prepared)
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f'UPDATE "{model._meta.db_table}" SET {assignments} WHERE {condition}',
-            [[*own, *(getattr(row, name) for name in by)] for own, row in zip(values, rows, strict=True)],
-        )
+        cursor.executemany(f'UPDATE "{table}" SET {assignments} WHERE {condition}', rows)

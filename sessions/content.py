@@ -40,12 +40,12 @@ def put(contents: Mapping[bytes, bytes]) -> None:
     """Store `contents` (by key), those that are not there yet."""
     known = bulk.known("blobs", "key", contents)
     rows = [(key, len(data), *pack(data)) for key, data in contents.items() if key not in known]
-    bulk.insert_tuples("blobs", COLUMNS, rows)
+    bulk.insert_tuples(Blob, COLUMNS, rows)
 
 
 def put_results(places: Mapping[bytes, tuple[int, bytes]]) -> None:
     """Store where results stand: key → (size of the text, what `result_place` gave)."""
-    bulk.insert_tuples("blobs", COLUMNS, [(key, size, RESULT, data) for key, (size, data) in places.items()])
+    bulk.insert_tuples(Blob, COLUMNS, [(key, size, RESULT, data) for key, (size, data) in places.items()])
 
 
 def result_place(message: bytes, dialect: str, call_id: str) -> tuple[bytes, bytes]:

@@ -16,6 +16,7 @@ import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
+from sessions import bulk
 from sessions.keeping import files
 from sessions.models import JsonlFile, Session
 
@@ -25,7 +26,7 @@ logger = logging.getLogger("lunaroute.recorder")
 def line(kind: str, session_id: str, request_id: str, timestamp: str, **fields: Any) -> bytes:
     """Make one line. Field values may hold `orjson.Fragment`s of JSON without line breaks."""
     head = {"type": kind, "session_id": session_id, "request_id": request_id, "timestamp": timestamp}
-    return orjson.dumps({**head, **fields}, option=orjson.OPT_NON_STR_KEYS, default=str) + b"\n"
+    return orjson.dumps(head | fields, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
 def path_of(session: Session, root: Path) -> Path:
@@ -97,11 +98,10 @@ class JsonlWriter:
         """Append lines to files: (path, lines, the session's primary key). Raises OSError; `rolled_back` then undoes it."""
         for path, lines, _ in pieces:
             self._write(path, b"".join(lines))
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "UPDATE jsonl_files SET size = %s, session_id = %s WHERE recorder = %s AND path = %s",
-                [(self._sizes[str(path)], session, self._recorder, str(path)) for path, _, session in pieces],
-            )
+        bulk.update_tuples(
+            JsonlFile, ("size", "session_id"), ("recorder", "path"),
+            [(self._sizes[str(path)], session, self._recorder, str(path)) for path, _, session in pieces],
+        )  # fmt: skip
 
     def _write(self, path: Path, data: bytes) -> None:
         name = str(path)

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ OWN = ("said", "messages_from", "hashes", "template", "wrapped", "patches", "exa
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+@lru_cache(64)  # an exchange's lines name two or three
 def _stamp(time: datetime) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 

@@ -3,9 +3,10 @@ package `genai-prices` brings (no network is asked)."""
 
 import logging
 import time
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from django.db import DatabaseError
@@ -95,6 +96,7 @@ def refresh(at_once: bool = False) -> None:
 
 
 _CLASSES = [field.name for field in fields(Usage)]
+_tokens = attrgetter(*_CLASSES)  # dataclasses.astuple would copy each value
 
 
 def cost_usd(provider_type: str, model: str, usage: Usage, at: datetime | None = None) -> float | None:
@@ -109,7 +111,7 @@ def cost_usd(provider_type: str, model: str, usage: Usage, at: datetime | None =
     prices = _list_prices(provider_type, model, _prompt(usage), at)
     if prices is None:
         return None
-    return sum(price * tokens for price, tokens in zip(prices, astuple(usage), strict=True))
+    return sum(price * tokens for price, tokens in zip(prices, _tokens(usage), strict=True))
 
 
 def cache_saving_usd(provider_type: str, model: str, usage: Usage, prompt: int) -> float | None:
@@ -127,7 +129,7 @@ def cache_saving_usd(provider_type: str, model: str, usage: Usage, prompt: int) 
     if prices is None:
         return None
     return sum(
-        price * (before - paid) for price, before, paid in zip(prices, astuple(plain), astuple(cached), strict=True)
+        price * (before - paid) for price, before, paid in zip(prices, _tokens(plain), _tokens(cached), strict=True)
     )
 
 

@@ -75,7 +75,8 @@ class Line:
             length, kind, number, when = HEADER.unpack_from(buffer, at)
             if len(buffer) - at - size < length:
                 break
-            payload = bytes(buffer[at + size : at + size + length])
+            with memoryview(buffer) as view:  # a slice of the buffer itself would be one more copy
+                payload = bytes(view[at + size : at + size + length])
             at += size + length
             out.append(self._feed(kind, number, when, payload))
         del buffer[:at]

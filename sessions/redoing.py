@@ -20,7 +20,7 @@ from sessions.dialects import parse_request
 from sessions.dialects.facts import ResponseFacts
 from sessions.digest import Live
 from sessions.headers import metadata_of
-from sessions.models import Exchange, Session, ToolCall
+from sessions.models import Exchange, Node, Session, ToolCall
 from sessions.redaction import Redaction
 from sessions.split import Chain, Parts, chain
 from sessions.store import NODE_COLUMNS, Batch
@@ -92,7 +92,7 @@ def _write(redone: Redone) -> None:
         search.remove([session.pk])  # while the texts are there by which it finds its entries
         content.put(batch.blobs)
         content.put_results(batch.places)
-        bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
+        bulk.insert_tuples(Node, NODE_COLUMNS, list(batch.nodes.values()))
         bulk.update(Exchange, redone.exchanges, EXCHANGE_FIELDS)
         bulk.update(ToolCall, redone.calls, CALL_FIELDS)
         session.save(update_fields=SESSION_FIELDS)

@@ -176,6 +176,9 @@ def _model_used(row: Exchange, facts: ResponseFacts) -> str:
 
 def _add_redactions(row: Exchange, live: Live) -> None:
     """Note what was replaced in all of the exchange, and what of it since its request was recorded."""
+    if not live.redactions and not row.redactions:
+        row.redactions, row.new_redactions = {}, {}
+        return
     before, now = Counter(row.redactions), Counter(live.redactions)
     after = now if live.has_row else before + now
     row.redactions, row.new_redactions = dict(after), dict(after - before)

@@ -10,9 +10,11 @@ request that sends it.
 """
 
 import re
-from collections.abc import Callable, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import accumulate
 
 import msgspec
 
@@ -28,6 +30,7 @@ SYSTEM, TOOLS, MESSAGES = 0, 1, 2
 _KEY = re.compile(rb'\s*,?\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*')
 # A cache mark after another member. An unescaped `,"cache_control":` cannot stand inside of a JSON string.
 _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
+_NAME = b'"cache_control"'
 # A text as the only block of a list, or as a string: clients change between the two where they set a cache mark.
 _ONE_BLOCK = re.compile(rb'"content":\[\{"type":"text","text":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}\]')
 _STRING = re.compile(rb'"content":("[^"\\]*+(?:\\.[^"\\]*+)*+")')
@@ -66,6 +69,7 @@ class Taken:
     separator: bytes = b","
     ends: tuple[int, ...] = ()  # of each message
     wrapped: frozenset[int] = frozenset()  # messages whose text was the only block of a list
+    starts: tuple[bytes, ...] = ()  # of each message, see _start
 
 
 def split(body: bytes, dialect: str) -> Parts:
@@ -78,7 +82,11 @@ def take_apart(body: bytes, dialect: str, before: Taken | None = None) -> Taken:
     is done again."""
     if dialect in PARTS:
         try:
-            taken = _continued(body, PARTS[dialect], before) if before is not None else None
+            known = _common(body, before) if before is not None else 0
+            taken = _appended(body, before, known) if known else None
+            if taken is not None:
+                return taken
+            taken = _continued(body, PARTS[dialect], before, known) if known else None
             if taken is None:
                 if not body.isascii():
                     body.decode()  # what is not UTF-8 is no JSON
@@ -91,15 +99,35 @@ def take_apart(body: bytes, dialect: str, before: Taken | None = None) -> Taken:
     return Taken(Parts(template=msgspec.msgpack.encode([body]), is_split=False, head=body))
 
 
-def _continued(body: bytes, names: tuple[str | None, str, str], before: Taken) -> Taken | None:
-    """Take apart what `body` has beyond the messages with which `before` begins; None where that cannot be told.
+def _appended(body: bytes, before: Taken, known: int) -> Taken | None:
+    """Take apart the messages of `body` after the first `known`, where all else is what it is in `before`; else None."""
+    separator, after = before.separator, before.body[before.ends[-1] :]
+    first, end = before.ends[known - 1] + len(separator), len(body) - len(after)
+    if first >= end or not body.endswith(after):
+        return None
+    middle = body[first:end]
+    if not middle.isascii():
+        middle.decode()
+    try:
+        elements = tuple(bytes(element) for element in _raw_list.decode(b"[%b]" % middle))
+    except msgspec.DecodeError:  # messages end where they do not seem to
+        return None
+    stripped, wrapped, marks = _strip(elements)
+    patches = (*((number, WRAPPED, b"") for number in wrapped), *marks)
+    alone = Parts(b"", messages=stripped, patches=patches)
+    if not elements or separator.join(_restored(alone)) != middle:
+        return None
+    new = Taken(alone, body, first, separator, _ends(elements, first, separator), frozenset(wrapped), _starts(stripped))
+    return _together(body, before, known, new, before.parts)
+
+
+def _continued(body: bytes, names: tuple[str | None, str, str], before: Taken, known: int) -> Taken | None:
+    """Take apart what `body` has beyond the `known` messages with which `before` begins; None where that cannot be told.
 
     Up to the end of such a message both are in the same place of the same JSON: without these messages, the rest is
     what it was with them.
     """
-    known, start, separator = _common(body, before), before.start, before.separator
-    if not known:
-        return None
+    start, separator = before.start, before.separator
     end = before.ends[known - 1]
     shorter = body[:start] + body[end + len(separator) :]
     if not shorter.isascii():
@@ -108,22 +136,27 @@ def _continued(body: bytes, names: tuple[str | None, str, str], before: Taken) -
     count = len(new.parts.messages)
     if new.start != start or (count > 1 and new.separator != separator):
         return None
+    rest = new.parts
+    if count == 1:  # whose separator is not to be seen
+        pieces = msgspec.msgpack.decode(rest.template)
+        rest = replace(rest, template=msgspec.msgpack.encode(
+            [[piece[0], separator, piece[2]] if isinstance(piece, list) else piece for piece in pieces]
+        ))  # fmt: skip
     shift = end + len(separator) - start
+    return _together(body, before, known, replace(new, ends=tuple(end + shift for end in new.ends)), rest)
+
+
+def _together(body: bytes, before: Taken, known: int, new: Taken, rest: Parts) -> Taken:
+    """Give `body` taken apart: `known` messages of `before`, those of `new`, and the `rest` of its parts."""
     messages = (*before.parts.messages[:known], *new.parts.messages)
+    starts = (*before.starts[:known], *new.starts)
     wrapped = frozenset(n for n in before.wrapped if n < known) | {n + known for n in new.wrapped}
     marks = [p for p in before.parts.patches if p[1] != WRAPPED and p[0] < known]
     marks += [(number + known, offset, mark) for number, offset, mark in new.parts.patches if offset != WRAPPED]
-    template = new.parts.template
-    if count == 1:  # whose separator is not to be seen
-        pieces = msgspec.msgpack.decode(template)
-        template = msgspec.msgpack.encode(
-            [[piece[0], separator, piece[2]] if isinstance(piece, list) else piece for piece in pieces]
-        )
-    parts = replace(
-        new.parts, template=template, messages=messages, patches=(*_wraps(messages, wrapped), *marks)
+    parts = Parts(
+        rest.template, rest.system, rest.tools, messages, (*_wraps(starts, wrapped), *marks), head=rest.head
     )  # fmt: skip
-    ends = (*before.ends[:known], *(end + shift for end in new.ends))
-    return Taken(parts, body, start, separator, ends, wrapped)
+    return Taken(parts, body, before.start, before.separator, (*before.ends[:known], *new.ends), wrapped, starts)
 
 
 def _common(body: bytes, before: Taken) -> int:
@@ -141,7 +174,7 @@ def _common(body: bytes, before: Taken) -> int:
 
 def _goes_on(body: bytes, before: Taken, count: int) -> bool:
     end = before.ends[count - 1]
-    return body.startswith(before.separator, end) and body.startswith(before.body[:end])
+    return body.startswith(before.separator, end) and body.startswith(memoryview(before.body)[:end])
 
 
 def _split(body: bytes, names: tuple[str | None, str, str]) -> Taken:
@@ -168,11 +201,12 @@ def _split(body: bytes, names: tuple[str | None, str, str]) -> Taken:
     literals.append(body[at:])
     template.append(literals[-1])
     stripped, wrapped, marks = _strip(listed.elements)
+    starts = _starts(stripped)
     parts = Parts(
         msgspec.msgpack.encode(template), contents[SYSTEM], contents[TOOLS], stripped,
-        (*_wraps(stripped, wrapped), *marks), head=b"null".join(literals),
+        (*_wraps(starts, wrapped), *marks), head=b"null".join(literals),
     )  # fmt: skip
-    return Taken(parts, body, listed.start, listed.separator, listed.ends, frozenset(wrapped))
+    return Taken(parts, body, listed.start, listed.separator, listed.ends, frozenset(wrapped), starts)
 
 
 def _places(body: bytes) -> dict[str, tuple[int, int]]:
@@ -215,11 +249,14 @@ def _messages(raw: bytes, at: int) -> _List:
         inner = separator.join(elements)
         if raw[first : first + len(inner)] != inner:
             raise ValueError("separators differ")
-    ends, end = [], at + first - len(separator)
-    for element in elements:
-        end += len(separator) + len(element)
-        ends.append(end)
-    return _List(elements, at + first, separator, tuple(ends))
+    return _List(elements, at + first, separator, _ends(elements, at + first, separator))
+
+
+def _ends(elements: Sequence[bytes], start: int, separator: bytes) -> tuple[int, ...]:
+    """Give where elements end, the first of which begins at `start`."""
+    return tuple(accumulate((len(element) + len(separator) for element in elements), initial=start - len(separator)))[
+        1:
+    ]
 
 
 def _strip(messages: Sequence[bytes]) -> tuple[tuple[bytes, ...], set[int], list[tuple[int, int, bytes]]]:
@@ -227,18 +264,32 @@ def _strip(messages: Sequence[bytes]) -> tuple[tuple[bytes, ...], set[int], list
     stripped, marks = [], []
     wrapped: set[int] = set()
     for number, message in enumerate(messages):
-        if b'"cache_control"' in message:
-            removed = 0
-            for mark in _MARK.finditer(message):
-                marks.append((number, mark.start() - removed, mark.group()))
-                removed += len(mark.group())
-            message = _MARK.sub(b"", message)
+        if _NAME in message:
+            kept, at = [], 0
+            for mark in _marks(message):
+                kept.append(message[at : mark.start()])
+                marks.append((number, sum(map(len, kept)), mark.group()))
+                at = mark.end()
+            message = b"".join((*kept, message[at:]))
         plain = unwrapped(message)
         if plain is not None:
             message = plain
             wrapped.add(number)
         stripped.append(message)
     return tuple(stripped), wrapped, marks
+
+
+def _marks(message: bytes) -> Iterator[re.Match[bytes]]:
+    """Find cache marks: as the expression would, which takes longer to look through text."""
+    at = message.find(_NAME)
+    while at >= 0:
+        start = at - 1
+        while message[start : start + 1].isspace():
+            start -= 1
+        mark = _MARK.match(message, max(start, 0))
+        if mark is not None:
+            yield mark
+        at = message.find(_NAME, mark.end() if mark is not None else at + 1)
 
 
 def unwrapped(message: bytes) -> bytes | None:
@@ -258,20 +309,26 @@ def _wrap(message: bytes) -> bytes:
     )
 
 
-def _wraps(messages: Sequence[bytes], wrapped: Set[int]) -> list[tuple[int, int, bytes]]:
+def _wraps(starts: Sequence[bytes], wrapped: Set[int]) -> list[tuple[int, int, bytes]]:
     """Say which messages are wrapped: what begins alike mostly is or mostly is not, so only exceptions are listed."""
     if not wrapped:
         return []
-    alike: dict[bytes, list[int]] = {}
-    for number, message in enumerate(messages):
-        alike.setdefault(_start(message), []).append(number)
-    found = [(number, WRAPPED, b"") for number in alike.pop(b"", ()) if number in wrapped]
-    for start, numbers in alike.items():
-        is_rule = sum(number in wrapped for number in numbers) * 2 > len(numbers)
+    alike, own = Counter(starts), Counter(starts[number] for number in wrapped)
+    found = [(number, WRAPPED, b"") for number in sorted(wrapped) if not starts[number]]
+    for start, count in alike.items():
+        if not start:
+            continue
+        is_rule = own[start] * 2 > count
         if is_rule:
             found.append((RULE, WRAPPED, start))
-        found += [(number, WRAPPED, b"") for number in numbers if (number in wrapped) != is_rule]
+        if own[start] != is_rule * count:
+            numbers = (number for number, other in enumerate(starts) if other == start)
+            found += [(number, WRAPPED, b"") for number in numbers if (number in wrapped) != is_rule]
     return found
+
+
+def _starts(messages: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(map(_start, messages))
 
 
 def _start(message: bytes) -> bytes:

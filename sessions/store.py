@@ -16,10 +16,9 @@ from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.bodies import Bodies
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
-from sessions.dialects.parsing import loads
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
 from sessions.jsonl import JsonlWriter, path_of
-from sessions.models import Exchange, Session, ToolCall
+from sessions.models import Exchange, Node, Session, ToolCall
 from sessions.redaction import Redaction
 from sessions.requests import RequestReader, Told, words
 from sessions.split import Chain, Parts, chain
@@ -461,7 +460,7 @@ class Store:
             row.answer = batch.blob(assembled)
         batch.said += search.said_in_answer(row, facts.content)
         if self._write_jsonl and assembled:
-            for number, message in enumerate(saying.messages(row.dialect, loads(assembled))):
+            for number, message in enumerate(saying.messages(row.dialect, facts.content)):
                 state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
             self._answers[row.response_id] = row
@@ -503,12 +502,12 @@ class Store:
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
         try:
-            with transaction.atomic():
+            with transaction.atomic(), bulk.together():
                 content.keep_others_out(shared=True)
                 self._write_sessions(batch)
                 content.put(batch.blobs)
                 content.put_results(batch.places)
-                bulk.insert_tuples("nodes", NODE_COLUMNS, list(batch.nodes.values()))
+                bulk.insert_tuples(Node, NODE_COLUMNS, list(batch.nodes.values()))
                 self._write_exchanges(batch)
                 self._write_calls(batch)
                 first = min((row.pk for row in batch.created.values()), default=0)
@@ -525,9 +524,7 @@ class Store:
         stored = {s.row.pk: s.row for s in states if s.row.pk is not None}
         # SQLite has one writer of sums, but anyone may have deleted a session.
         fields = SHARED_FIELDS if connection.features.has_select_for_update else ()
-        present = (
-            list(Session.objects.select_for_update().filter(pk__in=stored).values_list("pk", *fields)) if stored else []
-        )
+        present = bulk.read(Session, fields, stored, is_locked=bool(fields))
         if len(present) < len(stored):
             raise SessionGone
         for key, *values in present:
@@ -540,10 +537,8 @@ class Store:
 
     def _write_exchanges(self, batch: Batch) -> None:
         for row in (*batch.created.values(), *batch.changed.values()):
-            row.session = row.session  # takes its key; to set the key alone would forget the object
-        bulk.insert(Exchange, list(batch.created.values()))
-        for request_id, key in bulk.keys_of("exchanges", "request_id", batch.created).items():
-            batch.created[request_id].pk = key
+            row.__dict__["session_id"] = row.session.pk  # to set it as an attribute would forget the object
+        bulk.insert_with_keys(Exchange, batch.created, "request_id")
         bulk.update(Exchange, batch.changed.values())
         for row, parent in batch.parents:
             row.parent_id = parent.pk
@@ -551,7 +546,7 @@ class Store:
 
     def _write_calls(self, batch: Batch) -> None:
         for call in batch.calls:
-            call.session, call.exchange = call.session, call.exchange  # take their keys
+            call.__dict__.update(session_id=call.session.pk, exchange_id=call.exchange.pk)
         for call, row in batch.results:
             call.result_exchange = row
         bulk.insert(ToolCall, batch.calls)

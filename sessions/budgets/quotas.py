@@ -29,12 +29,11 @@ class Book:
     def take(self, rows: Iterable[Exchange]) -> None:
         """Read the answers of exchanges that have ended."""
         for row in rows:
-            if row.status is None or not any(name.lower().startswith(_FIRST) for name, _ in row.response_headers):
+            told = [(name, value) for name, value in row.response_headers if name.lower().startswith(_FIRST)]
+            if row.status is None or not told:
                 continue
             seen_at = row.completed_at or datetime.now(UTC)
-            headers = [
-                (n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in row.response_headers
-            ]
+            headers = [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in told]
             account = account_of(row.response_headers)
             for quota in quotas_of(headers, seen_at.timestamp()):
                 key = row.provider[:64], account, quota.name[:64]

@@ -155,7 +155,9 @@ class AnthropicAnswer(Answer):
                 self._parts(index, name).append(text(block.pop(name)))
 
     def _parts(self, index: int, name: str) -> list[str]:
-        parts = self._deltas.setdefault(index, {})
+        parts = self._deltas.get(index)
+        if parts is None:
+            parts = self._deltas[index] = {}
         if name not in parts:
             parts[name] = []
             if _DELTAS[name]:
@@ -164,9 +166,10 @@ class AnthropicAnswer(Answer):
 
     def _delta(self, index: int, delta: dict) -> None:
         self.first_token = True
-        self._blocks.setdefault(index, {"type": "text"})
+        if index not in self._blocks:
+            self._blocks[index] = {"type": "text"}
         for name in _DELTAS:
-            if isinstance(delta.get(name), str):
+            if name in delta and isinstance(delta[name], str):
                 self._parts(index, name).append(delta[name])
         if "citation" in delta:
             self._blocks[index].setdefault("citations", [])

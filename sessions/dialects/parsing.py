@@ -8,6 +8,9 @@ import orjson
 from sessions.dialects.facts import Block, ResponseFacts, Stream, ToolCall, Usage
 from sessions.dialects.sse import SseParser
 
+# What reading an answer raises where it has not the form that it should have.
+UNREADABLE = (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError)
+
 
 def loads(data: bytes | str) -> Any:
     """Decode JSON; None where it is none. What orjson refuses (NaN, 1e400, lone surrogates) the standard library takes."""
@@ -94,7 +97,10 @@ class Answer:
                 continue
             value = loads(event.data)
             if isinstance(value, dict):
-                self._guard(self.on_event, value)
+                try:
+                    self.on_event(value)
+                except UNREADABLE as error:
+                    self._note(error)
 
     def finish(self) -> ResponseFacts:
         """Give what the answer says, as far as it came. May be asked more than once."""
@@ -116,8 +122,11 @@ class Answer:
     def _guard(self, method, *arguments) -> None:
         try:
             method(*arguments)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError) as error:
-            self.found.error = self.found.error or f"unreadable answer: {type(error).__name__}: {error}"
+        except UNREADABLE as error:
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        self.found.error = self.found.error or f"unreadable answer: {type(error).__name__}: {error}"
 
     def stream(self, kind: str, parts: list[str], name: str = "") -> Stream:
         """Begin a block whose text comes in `parts`, to which the dialect will append."""

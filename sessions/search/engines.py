@@ -15,9 +15,13 @@ from django.db import connection
 from django.db.models import BinaryField
 from django.db.models.expressions import RawSQL
 
+from sessions import binary
 from sessions.search.documents import NUMBER_BITS, SESSION_BITS
 from sessions.search.language import Term
+from sessions.search.tokens import CHUNK
 
+# More than a document has tokens.
+_PLACES = tuple(map(str, range(1, 3 * CHUNK)))
 # Pages that one step of a merge writes.
 PAGES_AT_ONCE = 16
 # Reading the ids of so many documents takes less time than searching some fifty sessions one by one.
@@ -161,11 +165,17 @@ class Tsvector:
 
     def insert(self, documents: Sequence[Document]) -> None:
         """Put documents into the index."""
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO search_documents (id, exchange_id, blob, chunk, vector) VALUES (%s, %s, %s, %s, %s::tsvector)",
-                [(d.id, d.exchange, d.blob, d.chunk, _vector(d.words, d.compounds)) for d in documents],
-            )
+        if not documents:
+            return
+        rows = [(d.id, d.exchange, d.blob, d.chunk, _vector(d.words, d.compounds)) for d in documents]
+        source, arrays = binary.unnest(("bigint", "bigint", "bytea", "integer", "text"), rows)
+        binary.execute(
+            connection,
+            "INSERT INTO search_documents (id, exchange_id, blob, chunk, vector)"
+            f" SELECT id, exchange, blob, chunk, vector::tsvector FROM {source} v(id, exchange, blob, chunk, vector)",
+            arrays,
+            gives_rows=False,
+        )
 
     def delete(self, documents: Sequence[Document]) -> None:
         """Take documents out of the index."""
@@ -178,12 +188,15 @@ class Tsvector:
 
 def _vector(words: str, compounds: str) -> str:
     """Give tokens as the text of a tsvector. Compounds stand at the first place: no phrase asks for theirs."""
-    places: dict[str, list[str]] = {}
-    for place, token in enumerate(words.split(" "), 1):
-        places.setdefault(token, []).append(str(place))
+    places: dict[str, str] = {}
+    for token, place in zip(words.split(" "), _PLACES, strict=False):
+        if token in places:
+            places[token] += "," + place
+        else:
+            places[token] = place
     for token in compounds.split():
-        places.setdefault(token, ["1"])
-    return " ".join(f"'{token}':{','.join(at)}" for token, at in places.items())
+        places.setdefault(token, "1")
+    return " ".join(map(":".join, places.items()))  # tokens are letters and digits: they need no quotes
 
 
 def _ask(query: str, values: list) -> list[tuple]:

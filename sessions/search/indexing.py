@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import or_
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from sessions import bulk
 from sessions.models import Exchange, SearchDocument, SearchSession, Session
 from sessions.search.documents import MAX_DOCUMENTS, SESSION_BITS, Kind, id_of
 from sessions.search.engines import Document, engine
@@ -16,6 +17,7 @@ from sessions.search.tokens import chunks_of
 
 # Sessions of which it is at hand what is indexed.
 MAX_KNOWN = 128
+_STATE = ("title", "documents", "upto")
 # Exchanges that one step of the backfill takes: some 20 ms in which nothing is recorded.
 STEP = 40
 # Sessions that are taken out of the index at once.
@@ -37,7 +39,11 @@ class Indexer:
         """Index what was `said` in `sessions`, whose rows are written and locked. A session that was recorded before
         there was an index is left to the backfill: it has exchanges before `first`, the first new one (0: none is)."""
         rows = {session.pk: session for session in sessions}
-        states = SearchSession.objects.in_bulk(rows)
+        found = bulk.read(SearchSession, _STATE, rows)
+        states = {
+            key: bulk.make(SearchSession, session_id=key, **dict(zip(_STATE, values, strict=True)))
+            for key, *values in found
+        }
         created = [SearchSession(session_id=key) for key in self._new(rows.keys() - states.keys(), first)]
         for state in created:
             self._known[state.session_id] = set()
@@ -219,8 +225,4 @@ def _range_of(session: int) -> Q:
 
 
 def _update(states: Sequence[SearchSession]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE search_sessions SET title = %s, documents = %s, upto = %s WHERE session_id = %s",
-            [(state.title, state.documents, state.upto, state.session_id) for state in states],
-        )
+    bulk.update(SearchSession, states, _STATE, by=("session_id",))

@@ -33,6 +33,9 @@ _UNSPACED = (
 _RUN_ASCII = re.compile(r"[A-Za-z0-9_]{1,128}")
 _RUN = re.compile(rf"[\w{_SIGNS}]{{1,128}}")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
+# What stands between words, if normalization leaves it as it is.
+_BETWEEN = re.compile(rf"[^\w{_SIGNS}\u0300-\u036f]*")
+_ASCII = bytes(range(128))
 _PART = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])[a-z0-9]*")
 _PIECE = re.compile(rf"[{_UNSPACED}]|[^{_UNSPACED}_]+")
 # Encoded data: its beginning is enough to find it.
@@ -83,7 +86,14 @@ def runs_of(text: str) -> list[str]:
         text = text[:MAX_TEXT]
         if max(map(len, text.split()), default=0) >= DATA:
             text = _DATA.sub(r"\1", text)
-    return _RUN_ASCII.findall(text) if text.isascii() else _RUN.findall(_plain(text))
+    if text.isascii():
+        return _RUN_ASCII.findall(text)
+    # Arrows, dashes and quotes are mostly all there is beyond ASCII: no letters, whatever stands beside them.
+    data = text.encode("utf-8", "surrogatepass")
+    others = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    if _BETWEEN.fullmatch(others) and unicodedata.is_normalized("NFKD", others):
+        return _RUN_ASCII.findall(text.encode("ascii", "replace").decode())
+    return _RUN.findall(_plain(text))
 
 
 def parts_of(run: str) -> list[str]:

@@ -123,3 +123,9 @@ def test_a_cut_is_a_piece_of_the_text_and_marks_something(text, data):
 
 def test_without_words_there_are_no_snippets():
     assert snippets("* -", []) == {}
+
+
+@given(st.text(st.sampled_from("aZ9_ .→—“”™🚀é́①ﬁक์数-\u0301\u20d0\u212b"), max_size=40))
+def test_words_beside_arrows_and_dashes_are_found_as_beside_anything(text):
+    # A letter that is not ASCII has all of the text normalized.
+    assert [*runs_of(text), "ж"] == runs_of(f"{text} ж")
