@@ -17,6 +17,7 @@ from bench.routing import bench_routing
 from bench.servers import lunaroute, nginx, settle
 from bench.storage import bench_storage
 from bench.watching import bench_watching
+from bench.web import bench_web
 from tests.support.server import free_port
 
 
@@ -182,8 +183,10 @@ def main() -> None:
     bench_routing(table, line, spread, count, rounds)
     bench_retention(table, line, 1_000 if quick else 10_000)
     bench_watching(table, line, spread, count, rounds)
+    bench_web(table, line, spread, seconds, rounds)
     if not quick:  # its database takes a while to fill
-        subprocess.run([sys.executable, "-m", "bench.search"], check=True)
+        for module, *arguments in (("search",), ("slow",), ("hosts", "--minutes", "10"), ("fuzz", "--count", "100000")):
+            subprocess.run([sys.executable, "-m", f"bench.{module}", *arguments], check=True)
 
 
 if __name__ == "__main__":

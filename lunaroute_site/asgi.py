@@ -37,21 +37,22 @@ def same_origin(application: Callable) -> Callable:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         is_ours = validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
         is_same = origin is None or origin in (f"http://{host}", f"https://{host}")
-        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled and await _may_enter(scope["headers"])
+        allowed = is_ours and is_same and settings.LUNAROUTE.ui.enabled and await _may_enter(scope)
         await (application if allowed else deny)(scope, receive, send)
 
     return check
 
 
-async def _may_enter(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a socket with these headers may be opened. In a team it is its user's from then on."""
+async def _may_enter(scope: dict) -> bool:
+    """Tell whether a socket may be opened. In a team it is its user's from then on."""
     texts = HttpHeaders(
-        {f"HTTP_{n.decode('latin-1').upper().replace('-', '_')}": v.decode("latin-1") for n, v in headers}
+        {f"HTTP_{n.decode('latin-1').upper().replace('-', '_')}": v.decode("latin-1") for n, v in scope["headers"]}
     )
     cookies = parse_cookie(texts.get("Cookie", ""))
     if not settings.LUNAROUTE.team.enabled:
         return knows_token(texts, cookies)
-    viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies)
+    address = scope["client"][0] if scope.get("client") else ""
+    viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies, scope["path"], address)
     look_as(viewer or NOBODY)
     return viewer is not None
 

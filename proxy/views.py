@@ -28,9 +28,12 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     scope = request.scope
     if current.trusted is not None:
         current.trusted.take(scope)
-    if current.identities is not None and (refused_as := current.identities.take(scope)):
-        dialect = dialect_of_path(scope["raw_path"], first(scope["headers"], b"anthropic-version") is not None)
-        return ErrorResponse(dialect or "anthropic", 401, refused_as)
+    if current.identities is not None:
+        refused_as = current.identities.take(scope)
+        request.path = request.path_info = scope["path"]  # for the log: without the token
+        if refused_as:
+            dialect = dialect_of_path(scope["raw_path"], first(scope["headers"], b"anthropic-version") is not None)
+            return ErrorResponse(dialect or "anthropic", 401, refused_as)
     headers = scope["headers"]
     has_version = first(headers, b"anthropic-version") is not None
     # A WebSocket begins with a GET, and carries what is posted elsewhere.

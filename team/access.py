@@ -20,6 +20,7 @@ from team import audit, tokens
 
 # Not a name that a user can have.
 NOBODY = Viewer("(nobody)")
+SWITCHING = HTTPStatus.SWITCHING_PROTOCOLS.value
 # What is served to who is not signed in, or asks for more than a user's session itself.
 OPEN = ("/healthz", "/readyz", "/login", "/logout", "/admin/login/", "/admin/logout/")
 OPEN_UNDER = ("/login/", "/owner/", "/static/")
@@ -74,12 +75,16 @@ def viewer_of(user: Any) -> Viewer:
     return Viewer(user.get_username(), projects, user.get_username() in settings.LUNAROUTE.team.readers)
 
 
-def viewer_of_socket(headers: Any, cookies: dict[str, str]) -> Viewer | None:
-    """Give who opens a WebSocket with these headers and cookies, None for nobody that is known."""
+def viewer_of_socket(headers: Any, cookies: dict[str, str], path: str, address: str) -> Viewer | None:
+    """Give who opens a WebSocket with these headers and cookies, None for nobody that is known. Following is reading."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
     user = user_of(headers, request)
-    return viewer_of(user) if user is not None else None
+    if user is None:
+        return None
+    if path.startswith("/ui/live/sessions/"):
+        audit.write(user.get_username(), "read", path, SWITCHING, address)
+    return viewer_of(user)
 
 
 def is_staff_only(path: str) -> bool:

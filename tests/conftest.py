@@ -14,9 +14,12 @@ for _name in list(os.environ):
         del os.environ[_name]
 os.environ["LUNAROUTE_HOME"] = tempfile.mkdtemp(prefix="lunaroute-test-")
 
+from tests.support import server as support_server  # noqa: E402
 from tests.support.raw import RawClient  # noqa: E402
 from tests.support.server import RunningServer, start_server  # noqa: E402
 from tests.support.upstream import FakeUpstream  # noqa: E402
+
+support_server.may_fork = True
 
 # No test waits on a stopwatch: other work may take this machine's time.
 # Who has changed a parser asks for more: HYPOTHESIS_PROFILE=thorough.

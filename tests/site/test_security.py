@@ -15,7 +15,7 @@ SECRETS = {"ANTHROPIC_API_KEY": "sk-ant-nobody-sees-this", "LUNAROUTE_AUTH_TOKEN
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory, provider) -> RunningServer:
     provider.reset()
-    server = start_server(tmp_path_factory.mktemp("keyed"), provider.url, worker=True, **SECRETS)
+    server = start_server(tmp_path_factory.mktemp("keyed"), provider.url, worker=True, fork=False, **SECRETS)
     with RawClient(server.port) as client:
         token = SECRETS["LUNAROUTE_AUTH_TOKEN"].encode()
         client.send(

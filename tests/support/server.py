@@ -22,6 +22,9 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from tests.support import zygote
+from tests.support.zygote import Forked
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
@@ -49,7 +52,7 @@ def eventually(check: Callable[[], object], what: str, seconds: float = 15) -> o
 class RunningServer:
     """A server under test."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     home: Path
     port: int
     log: Path
@@ -139,8 +142,16 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "LUNAROUTE_HOME": str(home / ".lunaroute"), **more}
 
 
-def launch(home: Path, *arguments: str, environ: dict[str, str], log: Path) -> subprocess.Popen:
+# Whether servers may be forked of a process that has the libraries (tests/support/zygote.py). Benchmarks start fresh ones.
+may_fork = False
+
+
+def launch(
+    home: Path, *arguments: str, environ: dict[str, str], log: Path, fork: bool = True
+) -> subprocess.Popen | Forked:
     """Start `manage.py` with `arguments`, in a process group of its own."""
+    if may_fork and fork and not any(name.startswith("PYTHON") for name in environ):
+        return zygote.launch(list(arguments), environ, log)
     with open(log, "ab") as output:
         return subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
@@ -173,6 +184,7 @@ def start_server(
     port: int = 0,
     worker: bool = False,
     scheme: str = "http",
+    fork: bool = True,
     **environ: str,
 ) -> RunningServer:
     """Start a server on `home` whose providers are both at `upstream_url`, and wait until it answers."""
@@ -188,7 +200,9 @@ def start_server(
     }
     log = home / "output.log"
     start = [*arguments] if "serve" in arguments else [*arguments, "serve"]
-    process = launch(home, *start, *([] if worker else ["--no-worker"]), environ=environment(home, **settings), log=log)
+    process = launch(
+        home, *start, *([] if worker else ["--no-worker"]), environ=environment(home, **settings), log=log, fork=fork
+    )
     server = RunningServer(process, home / ".lunaroute", port, log, environ.get("DATABASE_URL", ""))
     server.url = f"{scheme}://127.0.0.1:{port}"
 

@@ -193,6 +193,8 @@ def test_live_pages_are_for_who_may_see_the_session(record):
     assert SECRETS["alice"] in json.dumps(socket("alice", "/ui/live/sessions/alice-1"))
     with pytest.raises(Exception, match="4404"):
         socket("bob", "/ui/live/sessions/alice-1")
+    seen = "SELECT user, action, status FROM team_audit WHERE target = '/ui/live/sessions/alice-1'"
+    assert {("alice", "read", 101), ("bob", "read", 101)} <= set(record.server.rows(seen)), "following is reading"
     assert SECRETS["alice"] in json.dumps(socket("alice", "/ui/live"))
     assert SECRETS["alice"] not in json.dumps(socket("bob", "/ui/live"))
 

@@ -1,0 +1,140 @@
+"""Starts servers quickly: a process that has imported what all of them need, and forks.
+
+Python takes half a second of processor time to load the libraries, and the suite starts hundreds of servers. What is forked
+then runs `manage.py` as a fresh interpreter would: with its own environment, working directory, session and output.
+"""
+
+import atexit
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# What can be imported before there are settings.
+LIBRARIES = (
+    "django.db.models django.contrib.admin.options django.core.management django.template.defaulttags django.test.signals "
+    "django.core.handlers.asgi django.core.cache django.contrib.staticfiles.finders django.db.migrations.executor "
+    "django.db.backends.sqlite3.base ninja ninja.openapi channels.layers celery.app.base kombu.transport.filesystem "
+    "pydantic orjson msgspec yaml httpx zstandard brotli cryptography.fernet cryptography.hazmat.primitives.kdf.hkdf "
+    "phonenumbers genai_prices psycopg dj_database_url whitenoise.middleware markdown_it pygments.lexers tzlocal websockets.server "
+    "re2 authlib.jose requests prometheus_client django_prometheus.exports django_htmx httptools uvloop"
+).split()
+_lock = threading.Lock()
+_process: subprocess.Popen | None = None
+
+
+class Forked:
+    """A server that was forked, as `subprocess.Popen` would have it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.returncode = pid, None
+
+    def poll(self) -> int | None:
+        """Give the exit code, or None while it runs."""
+        if self.returncode is None:
+            self.returncode = _ask({"poll": self.pid})["code"]
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
+        deadline = time.monotonic() + timeout if timeout is not None else None
+        while self.poll() is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("manage.py", timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def launch(arguments: list[str], environ: Mapping[str, str], log: Path) -> Forked:
+    """Run `manage.py` with these arguments and this environment; what it prints goes to `log`."""
+    return Forked(_ask({"arguments": arguments, "environ": dict(environ), "log": str(log)})["pid"])
+
+
+def _ask(question: dict) -> dict:
+    global _process
+    with _lock:
+        if _process is None:
+            command = [sys.executable, "-m", "tests.support.zygote"]
+            # Without settings: each server has its own.
+            environ = {k: v for k, v in os.environ.items() if not k.startswith(("LUNAROUTE_", "DJANGO_"))}
+            _process = subprocess.Popen(
+                command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            atexit.register(_process.kill)
+        _process.stdin.write(json.dumps(question) + "\n")
+        _process.stdin.flush()
+        return json.loads(_process.stdout.readline())
+
+
+def _serve() -> None:
+    for name in LIBRARIES:
+        with suppress(Exception):  # it is then imported by who needs it
+            import_module(name)
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    assert not loaded & {"lunaroute_site", "proxy", "sessions", "routing", "pii", "team"}, "servers load these anew"
+    for line in iter(sys.stdin.readline, ""):
+        question = json.loads(line)
+        if "poll" in question:
+            pid, status = os.waitpid(question["poll"], os.WNOHANG)
+            answer = {"code": os.waitstatus_to_exitcode(status) if pid else None}
+        else:
+            pid = os.fork()
+            if not pid:
+                _run(question)
+            answer = {"pid": pid}
+        print(json.dumps(answer), flush=True)
+
+
+def _run(question: dict) -> None:
+    os.setsid()
+    output = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, descriptor in ((0, nothing), (1, output), (2, output)):
+        os.dup2(descriptor, number)
+    os.closerange(3, 64)
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(question["environ"])
+    time.tzset()
+    sys.argv = ["manage.py", *question["arguments"]]
+    code = 1
+    try:
+        runpy.run_path(str(ROOT / "manage.py"), run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
