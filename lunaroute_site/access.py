@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.contrib.auth.signals import user_login_failed
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.crypto import salted_hmac
 from django.utils.decorators import sync_and_async_middleware
@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from lunaroute_site.throttle import Throttle
 from proxy.guard import is_foreign, is_same
+from team.access import refuse
 
 COOKIE = "lunaroute_access"
 LOGIN = "/login"
@@ -52,11 +53,11 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     if request.path in PROBES:
         return None
     if _is_foreign(request):
-        return _refuse(request, HTTPStatus.FORBIDDEN, "A page of another site may not ask LunaRoute.")
+        return refuse(request, HTTPStatus.FORBIDDEN, "A page of another site may not ask LunaRoute.")
     if request.method == "POST" and request.path in SIGN_INS:
         seconds = throttle.wait(address_of(request))
         if seconds:
-            response = _refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
+            response = refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
             response["Retry-After"] = f"{seconds:.0f}"
             return response
     if settings.LUNAROUTE.team.enabled:
@@ -67,7 +68,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
         return None
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
         return HttpResponseRedirect(f"{LOGIN}?{urlencode({'next': request.get_full_path()})}")
-    response = _refuse(
+    response = refuse(
         request, HTTPStatus.UNAUTHORIZED, "LunaRoute asks for its token (LUNAROUTE_AUTH_TOKEN) as a bearer token."
     )
     response["WWW-Authenticate"] = 'Bearer realm="LunaRoute"'
@@ -146,9 +147,3 @@ def _count_failure(request: HttpRequest | None = None, **about: object) -> None:
 
 
 user_login_failed.connect(_count_failure, dispatch_uid="lunaroute.throttle")
-
-
-def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
-    if "text/html" in request.headers.get("Accept", ""):
-        return HttpResponse(f"{message}\n", status=status, content_type="text/plain; charset=utf-8")
-    return JsonResponse({"detail": message}, status=status)

@@ -20,17 +20,20 @@ def content_security_policy(get_response: Callable) -> Callable:
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponse:
-            return _add(await get_response(request))
+            return _add(request, await get_response(request))
     else:
 
         def middleware(request: HttpRequest) -> HttpResponse:
-            return _add(get_response(request))
+            return _add(request, get_response(request))
 
     return middleware
 
 
-def _add(response: HttpResponse) -> HttpResponse:
+def _add(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     # Nor may another site's page show an image of ours.
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    if request.is_secure():  # by LunaRoute's own TLS or that of a trusted proxy: then no cookie goes without
+        for cookie in response.cookies.values():
+            cookie["secure"] = True
     return response

@@ -116,8 +116,6 @@ AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.Mi
 LOGIN_URL = "/login"
 # Believed only of proxies that are trusted: of others lunaroute_site.forwarded takes the header away.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# Where all comes over TLS, no cookie may go without.
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LUNAROUTE.tls is not None
 # Not the names of another Django project that runs on the same host name.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lunaroute_session", "lunaroute_csrf"
 SECURE_REFERRER_POLICY = "same-origin"

@@ -48,7 +48,7 @@ def members_only(get_response: Callable) -> Callable:
             return _ask(request)
         request.user = user
         if is_staff_only(path) and not user.is_staff:
-            return _refuse(request, HTTPStatus.FORBIDDEN, "Only an administrator may see this.")
+            return refuse(request, HTTPStatus.FORBIDDEN, "Only an administrator may see this.")
         look_as(viewer_of(user))
         response = get_response(request)
         audit.note(request, response)
@@ -95,14 +95,15 @@ def is_staff_only(path: str) -> bool:
 def _ask(request: HttpRequest) -> HttpResponse:
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
         return HttpResponseRedirect(f"/login?{urlencode({'next': request.get_full_path()})}")
-    response = _refuse(
+    response = refuse(
         request, HTTPStatus.UNAUTHORIZED, "Sign in at /login, or send a token of yours as a bearer token."
     )
     response["WWW-Authenticate"] = 'Bearer realm="LunaRoute"'
     return response
 
 
-def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
+def refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
+    """Give an answer that says why, to a browser as text and to a program as JSON."""
     if "text/html" in request.headers.get("Accept", ""):
         return HttpResponse(f"{message}\n", status=status, content_type="text/plain; charset=utf-8")
     return JsonResponse({"detail": message}, status=status)

@@ -69,6 +69,8 @@ def test_the_record_and_the_pages_have_the_clients_address(start, upstream):
         assert not any(name.lower().startswith(b"x-forwarded") for name, _ in upstream.requests[-1].headers)
         page = client.get("/sessions?page_size=1", headers=headers)
         assert "<https://" in page.headers["link"], "known to have come over TLS"
+        assert "secure" in client.get("/admin/login/", headers=headers).headers["set-cookie"].lower()
+        assert "secure" not in client.get("/admin/login/").headers["set-cookie"].lower()
         # The owner's link is for this machine, and who is behind the proxy is not on it.
         assert client.get("/owner/x", headers=headers).status_code == 403
 
