@@ -25,6 +25,7 @@ from twisted.internet import asyncioreactor
 # therefore only imported in the process that serves, after it was forked.
 asyncioreactor.install(uvloop.new_event_loop())
 
+from autobahn.exception import Disconnected  # noqa: E402
 from daphne.http_protocol import HTTPFactory, WebRequest  # noqa: E402
 from daphne.server import Server as DaphneServer  # noqa: E402
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol  # noqa: E402
@@ -133,6 +134,8 @@ class OwnSocket(WebSocketProtocol):
         limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
         try:
             super().sendMessage(*arguments, **options)
+        except Disconnected:
+            pass  # the page has gone; the application hears of that in a moment
         finally:
             self.maxMessagePayloadSize = limit
 
