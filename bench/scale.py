@@ -15,9 +15,9 @@ class Measured:
     """Of this program, on one core of the machine that docs/performance.md names."""
 
     web_ms: float = 1.2  # processor time of a web process for a request and its stream
-    recorder_ms: float = 3.0  # of the recorder for an exchange, on PostgreSQL
-    database_ms: float = 1.7  # of PostgreSQL for it
-    stream_kb: float = 110  # memory of a stream under way, web process and recorder
+    recorder_ms: float = 2.0  # of the recorder for an exchange; 1.1 at full load, more where it wakes up for each
+    database_ms: float = 0.5  # of PostgreSQL for it
+    stream_kb: float = 121  # memory of a stream under way, web process and recorder
     row_kb: float = 5.0  # database for a request of a session, the search index included
 
 
