@@ -90,7 +90,8 @@ class Fuzz:
         """Look at the first line of an answer."""
         status = answer[9:12].decode("latin-1") if answer.startswith(b"HTTP/1.1 ") else "none"
         self.statuses[status] += 1
-        if status == "500":
+        # A provider may say 503; a page does where there is no database, and here there is one.
+        if status == "500" or (status == "503" and kind not in KINDS):
             self.problem(number, kind, answer[:300].decode("latin-1"))
 
 

@@ -5,7 +5,7 @@ import sys
 from http import HTTPStatus
 from time import monotonic
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.defaults import server_error
 
@@ -14,9 +14,16 @@ GONE = "LunaRoute's database does not answer. Requests to providers are served a
 RETRY_AFTER, SAY_EVERY = 5, 60
 
 
+def is_gone(error: BaseException | None) -> bool:
+    """Tell whether an error is about the database not being there: SQLite calls faults of a query operational, too."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return connection.vendor != "sqlite" or any(words in str(error) for words in ("locked", "unable to open", "disk"))
+
+
 def failed(request: HttpRequest) -> HttpResponse:
     """Answer in place of a view that raised: Django's ``handler500``."""
-    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if not is_gone(sys.exc_info()[1]):
         return server_error(request)
     if "text/html" in request.headers.get("Accept", ""):
         response = HttpResponse(f"{GONE}\n", content_type="text/plain; charset=utf-8")
@@ -37,7 +44,7 @@ class OnceInAWhile(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let everything else pass."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, OperationalError | InterfaceError):
+        if not is_gone(error):
             return True
         if monotonic() - self._said_at < SAY_EVERY:
             return False
