@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
@@ -30,6 +31,9 @@ MAX_STATES, MAX_ANSWERS, MAX_DONE = 128, 1000, 10_000
 # Conversations whose last request is at hand, and the longest that is, bytes: what a request repeats is then compared
 # instead of hashed.
 MAX_CHAINS, MAX_CHAIN_SIZE = 64, 1 << 19
+# Of each session: places of its conversations, and answers, calls, parts and words that its next requests may name. The oldest
+# go: what is no longer known is told once more.
+MAX_PLACES, MAX_NAMED = 20_000, 2000
 # Results of a session that came before the answer that asked for them had ended.
 MAX_EARLY = 100
 # Characters of a person's words that lines repeat while the model works on them.
@@ -57,8 +61,9 @@ class SessionState:
     """What is at hand of a session, so that an exchange costs no questions to the database."""
 
     row: Session
-    nodes: set[bytes] = field(default_factory=set)  # places of its conversations
-    leaves: dict[bytes, Exchange] = field(default_factory=dict)  # place → the latest exchange whose request ended there
+    nodes: dict[bytes, None] = field(default_factory=dict)  # places of its conversations
+    # Place → the latest exchange whose request ended there: its key, or itself until it is written.
+    leaves: dict[bytes, Exchange | int] = field(default_factory=dict)
     pending: dict[str, ToolCall] = field(default_factory=dict)  # calls without a result, by call id
     arguments: dict[str, bytes] = field(default_factory=dict)  # theirs, as far as at hand
     early: dict[str, "Result"] = field(default_factory=dict)  # results without a call, by call id
@@ -67,7 +72,7 @@ class SessionState:
     said: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # message → the answer that said it, see lines.New
     headers: list[tuple[str, str]] | None = None  # of the latest request
     named: lines.Named = field(default_factory=lines.Named)  # by its latest line of a request
-    written: set[bytes] = field(default_factory=set)  # system prompts, tool lists, templates that its JSONL has
+    written: dict[bytes, None] = field(default_factory=dict)  # system prompts, tool lists, templates that its JSONL has
     titled_by_agent: bool = True
 
     def key_of(self, part: str, data: bytes) -> bytes:
@@ -76,6 +81,19 @@ class SessionState:
         if before is None or before[0] != data:
             before = self.latest[part] = (data, content.key_of(data))
         return before[1]
+
+    def let_go(self) -> None:
+        """Forget the oldest of what has become too much."""
+        for known in (self.nodes, self.leaves):
+            _keep(known, MAX_PLACES)
+        for known in (self.pending, self.arguments, self.told, self.said, self.written):
+            _keep(known, MAX_NAMED)
+
+
+def _keep(known: dict, most: int) -> None:
+    if len(known) > most:
+        for key in list(islice(known, len(known) - most * 3 // 4)):  # seldom, and many at once
+            del known[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +387,7 @@ class Store:
                 if key not in state.written:
                     batch.blobs[key] = new[name] = data
                     if parts.is_split:
-                        state.written.add(key)
+                        state.written[key] = None
         if keys:
             rows.keep_parts(row, parts, keys)
         return new
@@ -394,7 +412,7 @@ class Store:
             batch, row, next((state.leaves[node] for node in reversed(nodes) if node in state.leaves), None)
         )
         if row.kind == "model":  # to have its tokens counted, say, does not carry a conversation on
-            state.nodes.update(nodes[known:])
+            state.nodes.update(dict.fromkeys(nodes[known:]))
             state.leaves[row.leaf] = row
         return places
 
@@ -405,10 +423,12 @@ class Store:
             while len(self._chains) > MAX_CHAINS:
                 self._chains.popitem(last=False)
 
-    def _set_parent(self, batch: Batch, row: Exchange, parent: Exchange | None) -> None:
+    def _set_parent(self, batch: Batch, row: Exchange, parent: Exchange | int | None) -> None:
         if parent is None or row.parent_id is not None:
             return
-        if parent.pk is None:
+        if isinstance(parent, int):
+            row.parent_id = parent
+        elif parent.pk is None:
             batch.parents.append((row, parent))
         else:
             row.parent_id = parent.pk
@@ -517,6 +537,12 @@ class Store:
             self._jsonl.rolled_back()
             raise
         self._jsonl.committed()
+        for row in batch.created.values():
+            state = batch.sessions[row.session.session_id]
+            if row.leaf is not None and state.leaves.get(row.leaf) is row:
+                state.leaves[row.leaf] = row.pk
+        for state in batch.sessions.values():
+            state.let_go()
 
     def _write_sessions(self, batch: Batch) -> None:
         """Create sessions, or lock them and take their present sums: other recorders may write the same."""
@@ -573,8 +599,8 @@ def _load(session: Session) -> SessionState:
         "pk", "kind", "leaf", "system", "tools", "recipe"
     ):
         if leaf and kind == "model":
-            state.leaves[bytes(leaf)] = Exchange(pk=key)
-        state.written.update(bytes(part) for part in parts if part)
+            state.leaves[bytes(leaf)] = key
+        state.written.update(dict.fromkeys(bytes(part) for part in parts if part))
     for call in session.tool_calls.filter(result_exchange=None).select_related("exchange"):
         call.exchange.session = session
         state.pending[call.call_id] = call
@@ -587,5 +613,5 @@ def _load(session: Session) -> SessionState:
             ") SELECT key FROM places",
             [session.pk],
         )
-        state.nodes = {bytes(key) for (key,) in cursor.fetchall()}
+        state.nodes = dict.fromkeys(bytes(key) for (key,) in cursor.fetchall())
     return state

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import count
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,9 +85,20 @@ def test_any_bodies_come_back(store, tmp_path, requests):
 
 
 @AS_LONG_AS_IT_TAKES
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), texts), min_size=2, max_size=6), st.integers(0, 3))
-def test_conversations_with_marks_answers_and_branches_come_back(store, tmp_path, turns, spaced):
-    """Each turn goes on from some earlier one, with what the provider said, or something else, as the assistant's."""
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), texts), min_size=2, max_size=6),
+    st.integers(0, 3),
+    st.sampled_from([1000, 2, 0]),
+)
+def test_conversations_with_marks_answers_and_branches_come_back(store, tmp_path, turns, spaced, most):
+    """Each turn goes on from some earlier one, with what the provider said, or something else, as the assistant's.
+
+    `most` of what a session has had is remembered."""
+    with mock.patch.multiple("sessions.store", MAX_PLACES=most, MAX_NAMED=most):
+        _talk(store, tmp_path, turns, spaced)
+
+
+def _talk(store, tmp_path, turns, spaced):
     name, expected = f"talk-{next(_sessions)}", []
     histories: list[list[dict]] = [[]]
     for number, (back, marked, text) in enumerate(turns):

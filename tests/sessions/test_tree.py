@@ -1,7 +1,10 @@
 """Which exchange continues which, and what is new in each: conversations as clients really have them."""
 
+import gc
+
 import pytest
 
+from sessions import store as stores
 from sessions.models import Exchange
 from tests.support.exchanges import compact, events
 
@@ -78,3 +81,21 @@ def test_a_conversation_that_is_resumed_goes_on_where_it_was(tree):
 def test_counting_tokens_in_between_does_not_break_the_chain(tree):
     counted = (body(TWO), "/v1/messages/count_tokens")
     assert tree(body(ONE), counted, body(TWO), body(THREE)) == [(None, 0), (0, 1), (0, 1), (2, 3)]
+
+
+def test_a_session_of_many_branches_is_remembered_within_bounds(store, monkeypatch):
+    for name in ("MAX_PLACES", "MAX_NAMED", "MAX_ANSWERS"):
+        monkeypatch.setattr(stores, name, 20)
+    called = {"content": [{"type": "tool_use", "id": "t{}", "name": "Read", "input": {}}], "id": "m{}", "usage": {}}
+    for n in range(100):
+        answer = compact(called).replace(b"{}", b"%d" % n, 2)
+        store.apply(events(body([user(f"q{n}")], system=f"s{n}"), [answer], session="s"))
+    gc.collect()
+    assert sum(type(found) is Exchange for found in gc.get_objects()) < 60
+    state = store._states["s"]
+    kept = {name: len(getattr(state, name)) for name in state.__slots__ if isinstance(getattr(state, name), dict)}
+    assert max(kept.values()) <= 20, kept
+    # What goes on from a branch that is still known is seen to.
+    store.apply(events(body([user("q99"), said("a"), user("on")]), session="s"))
+    *_, before, last = Exchange.objects.order_by("pk")
+    assert (last.parent_id, last.messages_from) == (before.pk, 1)
