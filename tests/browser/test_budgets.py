@@ -8,8 +8,6 @@ from tests.browser.test_pages import assert_accessible, assert_fits
 from tests.sessions.test_recording import converse
 from tests.support.server import eventually, start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 BUDGETS = """
 budgets:
   - {name: everything, limit_usd: 0.0001}

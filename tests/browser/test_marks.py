@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 from tests.browser.test_pages import assert_accessible, assert_fits
 from tests.support.server import start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 EMAIL, OTHER, SSN = "john.doe@corp-mail.org", "anna@corp-mail.org", "123-45-6789"
 TOKEN = re.compile(r"^\[EMAIL:[0-9a-f]{8}\]$")
 QUESTION = f"Write to {EMAIL}, SSN {SSN} <b>[NOTE]</b>"

@@ -10,8 +10,6 @@ from playwright.sync_api import Page, expect
 from tests.sessions.test_recording import SESSION, converse
 from tests.support.server import eventually, start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, provider):

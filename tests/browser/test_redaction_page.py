@@ -9,8 +9,6 @@ from playwright.sync_api import expect
 from tests.browser.test_pages import assert_accessible, assert_fits
 from tests.support.server import start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 EMAIL, SSN = "john.doe@example.com", "123-45-6789"
 
 

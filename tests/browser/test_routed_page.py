@@ -13,8 +13,6 @@ from tests.support.exchanges import ANSWER, compact, frames
 from tests.support.routed import FAILED_OVER
 from tests.support.server import start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SLOW = Attempt("anthropic-through-a-far-away-gateway", None, 62_300.0, "upstream_timeout", True)
 LONG = Routing(
     rule="claude-with-fallback", provider="backup", provider_type="anthropic",

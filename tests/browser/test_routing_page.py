@@ -10,8 +10,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.test_pages import assert_accessible, assert_fits
 from tests.support.server import ROOT, environment, start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 CONFIG = """
 providers:
   anthropic: {}

@@ -8,8 +8,6 @@ from tests.sessions.test_recording import converse
 from tests.site.test_commands import run
 from tests.support.server import start_server
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, provider):
