@@ -2,6 +2,7 @@
 
 `python -m bench.routing` alone; `make bench` runs it too."""
 
+import asyncio
 import gc
 import json
 import time
@@ -10,8 +11,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from statistics import median
 
-from bench.clients import latencies, percentile, statuses
+from bench.clients import latencies, percentile, request, statuses
 from bench.servers import lunaroute, nginx
+from proxy import state
+from proxy.exchange import Exchange
+from proxy.handler import ProxyRequest
+from proxy.routed import consider
+from proxy.sending import read
+from routing.board import Board
+from routing.definitions import Provider, Rule
+from routing.router import Router
+from routing.rules import RuleSet
+from routing.snapshot import snapshot_of
 from routing.translation.answers import StreamTranslator
 from routing.translation.context import CHAT, MESSAGES, RESPONSES, Context
 from routing.translation.requests import translate_request
@@ -35,6 +46,7 @@ routing:
 """
 CONFIGS = {
     "no routing: one provider": "providers: {anthropic: {}}\n",
+    "the same in another process": "providers: {anthropic: {}}\n",
     "two providers and one rule, none acts": "routing:\n  rules:\n" + RULE.format(n=0),
     "two providers and 100 rules, none acts": "routing:\n  rules:\n" + "".join(RULE.format(n=n) for n in range(100)),
     "rewriting": REWRITING,
@@ -68,23 +80,25 @@ def _bench_settings(
     """Requests of `size` bytes in turns through a server for each setting; `below` is the upstream's path."""
     upstream, streams = upstreams
     base = f"http://127.0.0.1:{upstream}{below}"
-    with ExitStack() as stack:
-        ports = {
-            name: stack.enter_context(
-                lunaroute(
-                    upstream,
-                    streams,
-                    OFF + config.replace("UPSTREAM", str(upstream)),
-                    LUNAROUTE_ANTHROPIC_BASE_URL=base,
-                )
-            ).port
-            for name, config in CONFIGS.items()
-        }
-        targets = {"translated (Chat to Anthropic)": "/v1/chat/completions"}
-        first = next(iter(ports))
-        runs = [latencies(ports, size, count, targets=targets) for _ in range(rounds)]
+    targets = {"translated (Chat to Anthropic)": "/v1/chat/completions"}
+    runs = []
+    for _ in range(rounds):  # each with new processes: one is faster than another by chance, by more than a rule costs
+        with ExitStack() as stack:
+            ports = {
+                name: stack.enter_context(
+                    lunaroute(
+                        upstream,
+                        streams,
+                        OFF + config.replace("UPSTREAM", str(upstream)),
+                        LUNAROUTE_ANTHROPIC_BASE_URL=base,
+                    )
+                ).port
+                for name, config in CONFIGS.items()
+            }
+            runs.append(latencies(ports, size, count, targets=targets))
+    first = next(iter(CONFIGS))
     table(f"{size // 1000} KB request, one connection, ms", "p50", "p50 against no routing", "added, ms")
-    for name in ports:
+    for name in CONFIGS:
         middles = [percentile(run[name], 50) for run in runs]
         against = [percentile(run[first], 50) for run in runs]
         line(
@@ -110,6 +124,11 @@ def _bench_parts(table: Callable, line: Callable, spread: Callable, rounds: int)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # as in the web process
+    table("that nothing acts on a 20 KB request, alone", "µs with 1 rule", "with 100 rules")
+    line(
+        "two providers",
+        *[spread([_microseconds_to_pass(rules) for _ in range(rounds)], digits=1) for rules in (1, 100)],
+    )
     table(
         "translation alone",
         "20 KB request, ms",
@@ -146,6 +165,41 @@ def _microseconds_an_event(context: Context, events: list[bytes]) -> float:
     for event in events:
         translator.feed(event)
     return (time.perf_counter() - began) / len(events) * 1e6
+
+
+def _microseconds_to_pass(rules: int, times: int = 5000) -> float:
+    """What it takes more to find out that none of `rules` fits a request of 20 KB, and no marker stands in it, than to read it."""
+    providers = {name: Provider(name, name, "http://127.0.0.1") for name in ("anthropic", "openai")}
+    board = Board()
+    given = RuleSet([Rule(f"rule-{n}", ("anthropic",), model_pattern=f"^other-{n}-") for n in range(rules)])
+    snapshot = snapshot_of(providers, "both", True, None)
+    current = state.State(snapshot, 1 << 27, board, Router(given, providers, board), {})
+    current.swap(snapshot, providers, given, True)
+    state.configure(current)
+    head, _, body = request(20_000).partition(b"\r\n\r\n")
+    scope = {
+        "method": "POST", "path": "/v1/messages", "raw_path": b"/v1/messages", "query_string": b"", "client": None,
+        "headers": [tuple(line.split(b": ")) for line in head.split(b"\r\n")[1:]] + [(b"x-other-%d" % n, b"") for n in range(12)],
+    }  # fmt: skip
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def seconds(is_asked: bool) -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            asked = ProxyRequest(scope, receive, receive)
+            exchange = Exchange(asked, "anthropic", current.target(providers["anthropic"]))
+            if is_asked:
+                assert await consider(exchange, asked, b"20000") is None
+            else:
+                await read(exchange, asked)
+        return time.perf_counter() - began
+
+    async def both() -> float:
+        return await seconds(True) - await seconds(False)
+
+    return asyncio.run(both()) / times * 1e6
 
 
 def conversation(dialect: str, size: int) -> bytes:
