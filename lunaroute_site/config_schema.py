@@ -51,6 +51,7 @@ class HttpServer(Section):
     announce_stop_secs: Annotated[float, Field(ge=0, le=300)] = 0
     drain_secs: Annotated[float, Field(ge=0, le=86_400)] = 30
     sse_keepalive_enabled: bool = False
+    sse_keepalive_secs: Annotated[float, Field(ge=0.05, le=3600)] = 15
 
 
 class JsonlWriter(Section):

@@ -52,9 +52,10 @@ class Serving:
         self.on_loaded: Callable[[], None] = lambda: None  # what else is loaded from the database is to be loaded anew
         self._definitions: sources.Definitions | None = None
         mark = self._watch.mark()
+        http_server = settings.http_server
         self.state = state.State(
             snapshot_of({}, settings.api_dialect, False, None),
-            settings.http_server.max_request_body_bytes,
+            http_server.max_request_body_bytes,
             self.board,
             Router(RuleSet(()), {}, self.board),
             os.environ,
@@ -62,6 +63,7 @@ class Serving:
             # In a team who has a token of their own needs no other.
             guard=Guard(django_settings.ALLOWED_HOSTS, "" if settings.team.enabled else token_of_configuration()),
             trusted=Trusted(settings.trusted_proxies) if settings.trusted_proxies else None,
+            sse_keepalive=http_server.sse_keepalive_secs if http_server.sse_keepalive_enabled else 0,
             changed=self._watch.changed,
             refresh=self._refresh,
         )

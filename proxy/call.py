@@ -17,6 +17,7 @@ from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ProxyRequest, RawResponse
 from proxy.headers import first, for_record
+from proxy.keepalive import Commented
 from proxy.outgoing import CannotServe, Incoming, Outgoing, prepare
 from proxy.relay import TranslatedRelay, discard, read_answer, refused, relayed
 from proxy.sending import send
@@ -223,7 +224,9 @@ class Call:
                 exchange.capture.response_head(ResponseHead(response.status, for_record(headers)))
             exchange.status = response.status
             translator = StreamTranslator(context, created=int(time()))
-            return RawResponse(response.status, headers, TranslatedRelay(exchange, response, translator, coding))
+            relay = TranslatedRelay(exchange, response, translator, coding)
+            seconds = state.current.sse_keepalive
+            return RawResponse(response.status, headers, Commented(relay, seconds) if seconds else relay)
         status = response.status
         limit = MAX_JSON if status < 300 else MAX_ERROR
         body = await read_answer(response, coding, limit)

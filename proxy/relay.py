@@ -14,6 +14,7 @@ from proxy.exchange import Exchange
 from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record
+from proxy.keepalive import Commented, is_commentable
 from routing.translation.answers import StreamTranslator
 
 logger = logging.getLogger("lunaroute.proxy")
@@ -163,7 +164,10 @@ def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more
     exchange.status = response.status
     passed = [*end_to_end(response.headers), *more]
     if not response.upgraded:
-        return RawResponse(response.status, passed, Relay(exchange, response), response.reason)
+        relay = Relay(exchange, response)
+        seconds = state.current.sse_keepalive
+        chunks = Commented(relay, seconds) if seconds and is_commentable(passed) else relay
+        return RawResponse(response.status, passed, chunks, response.reason)
     passed += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     exchange.pump = asyncio.ensure_future(upload(exchange, request))
     return RawResponse(response.status, passed, SocketRelay(exchange, response), response.reason)

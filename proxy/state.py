@@ -68,6 +68,7 @@ class State:
     meter: Meter | None = None  # with `identities`
     trusted: Trusted | None = None  # None: there is no proxy in front of this server whose word counts
     stops: Stops | None = None  # None: no budget refuses anything
+    sse_keepalive: float = 0  # seconds of silence after which a stream of events gets a comment; 0: never
     stopping: bool = False  # no new requests, please
     cutting: bool = False  # streams that are cut now are cut by us
     changed: Callable[[], bool] = lambda: False  # whether providers or rules have changed; asked by every request
