@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lunaroute_site.settings")
 
@@ -22,7 +23,7 @@ http = get_asgi_application()
 from lunaroute_site.access import knows_token  # noqa: E402 (needs Django's apps)
 from sessions.live import routes  # noqa: E402
 from sessions.viewing import look_as  # noqa: E402
-from team.access import NOBODY, viewer_of_socket  # noqa: E402
+from team.access import NOBODY, viewer_of_headers, viewer_of_socket  # noqa: E402
 
 
 def same_origin(application: Callable) -> Callable:
@@ -53,6 +54,7 @@ async def _may_enter(scope: dict) -> bool:
         return knows_token(texts, cookies)
     address = scope["client"][0] if scope.get("client") else ""
     viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies, scope["path"], address)
+    scope["viewer"] = partial(viewer_of_headers, texts, cookies)  # asked again while it is open
     look_as(viewer or NOBODY)
     return viewer is not None
 

@@ -19,7 +19,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.urls import path
 
-from sessions import live_view
+from sessions import live_view, viewing
 from sessions.live_hub import hub
 from sessions.news import Partial, Piece
 
@@ -34,7 +34,13 @@ MAX_PAUSE = 60
 # Pieces of text and sessions that wait for a slow client; beyond that it is told anew.
 MAX_PIECES, MAX_SESSIONS = 200, 1000
 # Close codes: of RFC 6455, and our own for what trying again does not help.
-TRY_LATER, FAILED, BAD_MESSAGE, UNKNOWN = 1013, 1011, 4400, 4404
+TRY_LATER, FAILED, BAD_MESSAGE, SIGNED_OUT, UNKNOWN = 1013, 1011, 4400, 4401, 4404
+# Seconds for which a socket's user is not asked for again.
+TRUSTED_FOR = 5
+
+
+class SignedOut(Exception):
+    """Who opened the socket may see nothing any more."""
 
 
 _sockets: set["LiveSocket"] = set()
@@ -58,6 +64,7 @@ class LiveSocket(AsyncWebsocketConsumer):
         self._task: asyncio.Task | None = None
         self._wake = asyncio.Event()
         self._dirty = True
+        self._known_at = monotonic()  # when it was known who follows
         self.session_id = ""
 
     async def connect(self) -> None:
@@ -92,6 +99,8 @@ class LiveSocket(AsyncWebsocketConsumer):
         hub.follow(self, self.session_id)
         try:
             await self.follow(have)
+        except SignedOut:
+            await self.close(SIGNED_OUT, "signed out")
         except Exception:
             logger.exception("a live page could not be told: it is closed, and may ask again")
             await self.close(FAILED, "LunaRoute could not read the record")
@@ -103,15 +112,33 @@ class LiveSocket(AsyncWebsocketConsumer):
         raise NotImplementedError
 
     async def wait(self, pause: float) -> bool:
-        """Wait until there is something to tell; after `pause` seconds look all the same. False if nothing was heard."""
+        """Wait until there is something to tell; after `pause` seconds look all the same. False if nothing was heard.
+
+        Raises SignedOut where there is nobody to tell.
+        """
+        was_heard = True
         try:
             await asyncio.wait_for(self._wake.wait(), pause)
         except TimeoutError:
             self._dirty = True
-            return False
+            was_heard = False
         finally:
             self._wake.clear()
-        return True
+        await self._look_again_who_follows()
+        return was_heard
+
+    async def _look_again_who_follows(self) -> None:
+        """In a team: a socket may outlive its user's token or membership."""
+        viewer_now = self.scope.get("viewer")
+        if viewer_now is None or monotonic() < self._known_at + TRUSTED_FOR:
+            return
+        viewer = await database_sync_to_async(viewer_now)()
+        if viewer is None:
+            raise SignedOut
+        self._known_at = monotonic()
+        if viewer != viewing.current():
+            viewing.look_as(viewer)
+            self._dirty = True
 
     async def tell(self, message: dict[str, Any]) -> None:
         """Send; waits while the client does not read (lunaroute_site/server.py ends that some time)."""

@@ -77,14 +77,18 @@ def viewer_of(user: Any) -> Viewer:
 
 def viewer_of_socket(headers: Any, cookies: dict[str, str], path: str, address: str) -> Viewer | None:
     """Give who opens a WebSocket with these headers and cookies, None for nobody that is known. Following is reading."""
+    viewer = viewer_of_headers(headers, cookies)
+    if viewer is not None and path.startswith("/ui/live/sessions/"):
+        audit.write(viewer.name, "read", path, SWITCHING, address)
+    return viewer
+
+
+def viewer_of_headers(headers: Any, cookies: dict[str, str]) -> Viewer | None:
+    """Give who sends these headers and cookies, and what they may see now; None for nobody that is known."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
     user = user_of(headers, request)
-    if user is None:
-        return None
-    if path.startswith("/ui/live/sessions/"):
-        audit.write(user.get_username(), "read", path, SWITCHING, address)
-    return viewer_of(user)
+    return viewer_of(user) if user is not None else None
 
 
 def is_staff_only(path: str) -> bool:

@@ -2,14 +2,16 @@
 
 import json
 import re
+from contextlib import suppress
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.live import open_socket
 from tests.support.server import eventually
 from tests.team.conftest import ANSWER, Team
+from tests.team.test_docs import shell
 
 SECRETS = {"alice": "walnut-tree", "bob": "pepper-mill"}
 
@@ -336,3 +338,33 @@ def test_reads_searches_exports_deletions_and_changes_are_on_the_audit_log(recor
     assert not any("walnut" in str(row) for row in found)
     with record.browser("carol") as browser:
         assert "alice-1/export" in browser.get("/admin/team/auditentry/").text
+
+
+def test_a_page_that_is_open_follows_no_longer_than_its_user_may(team):
+    home = team.server.home.parent
+
+    def users(command: str) -> str:
+        done = shell(home, f"lunaroute-server users {command}", LUNAROUTE_CONFIG=str(home / "team.yaml"))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    users("add gus")
+    headers = {"Authorization": f"Bearer {users('token gus')}"}
+    with open_socket(team.server, "/ui/live", additional_headers=headers) as following:
+        following.send(json.dumps({"have": {}}))
+        while not json.loads(following.recv(timeout=10)).get("ready"):
+            pass
+
+        def told(words: str) -> bool:
+            """Make a session of the project change, and see whether gus is told of it or cut off."""
+            assert team.ask("alice", words, "told-live", **{"x-project-id": "told"}).status_code == 200
+            with suppress(TimeoutError):
+                return "told-live" in following.recv(timeout=0.2)
+            return False
+
+        assert not told("not for gus")
+        users("share told alice gus")
+        eventually(lambda: told("for gus"), "gus is told of a project that is shared with him", 30)
+        users("disable gus")
+        with pytest.raises(ConnectionClosed, match="4401"):
+            eventually(lambda: told("not any more") and False, "the end", 30)
