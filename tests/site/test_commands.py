@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import zygote
 from tests.support.raw import RawClient
 from tests.support.server import ROOT, environment, eventually, free_port
 
@@ -21,16 +22,8 @@ EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
 
 
 def run(home: Path, *arguments: str, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "lunaroute_site.cli", *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment(home, **environ),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    """Run `lunaroute-server` with these arguments."""
+    return zygote.run("lunaroute_site.cli", list(arguments), environment(home, **environ), seconds)
 
 
 def test_env_starts_a_server_that_eval_can_use_and_stop_stops_it(tmp_path, upstream):

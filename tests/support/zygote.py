@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 # What can be imported before there are settings.
@@ -71,7 +72,33 @@ class Forked:
 
 def launch(arguments: list[str], environ: Mapping[str, str], log: Path) -> Forked:
     """Run `manage.py` with these arguments and this environment; what it prints goes to `log`."""
-    return Forked(_ask({"arguments": arguments, "environ": dict(environ), "log": str(log)})["pid"])
+    return _launch("manage.py", arguments, environ, log, log)
+
+
+def run(
+    module: str, arguments: list[str], environ: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module`` to its end, as `subprocess.run` would. Raises subprocess.TimeoutExpired."""
+    with TemporaryDirectory(prefix="lunaroute-run-") as folder:
+        output, errors = Path(folder, "out"), Path(folder, "err")
+        process = _launch(module, arguments, environ, output, errors)
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            [module, *arguments], code, output.read_text(errors="replace"), errors.read_text(errors="replace")
+        )
+
+
+def _launch(program: str, arguments: list[str], environ: Mapping[str, str], output: Path, errors: Path) -> Forked:
+    question = {
+        "program": program,
+        "arguments": arguments,
+        "environ": dict(environ),
+        "logs": [str(output), str(errors)],
+    }
+    return Forked(_ask(question)["pid"])
 
 
 def _ask(question: dict) -> dict:
@@ -111,19 +138,23 @@ def _serve() -> None:
 
 def _run(question: dict) -> None:
     os.setsid()
-    output = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    output, errors = (os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) for log in question["logs"])
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, descriptor in ((0, nothing), (1, output), (2, output)):
+    for number, descriptor in ((0, nothing), (1, output), (2, errors)):
         os.dup2(descriptor, number)
     os.closerange(3, 64)
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
     os.environ.clear()
     os.environ.update(question["environ"])
     time.tzset()
-    sys.argv = ["manage.py", *question["arguments"]]
+    program = question["program"]
+    sys.argv = [program, *question["arguments"]]
     code = 1
     try:
-        runpy.run_path(str(ROOT / "manage.py"), run_name="__main__")
+        if program.endswith(".py"):
+            runpy.run_path(str(ROOT / program), run_name="__main__")
+        else:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
