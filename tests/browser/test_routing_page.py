@@ -1,14 +1,12 @@
 """The page of routing and the admin's forms behind it, in a real Chromium."""
 
-import subprocess
-import sys
-
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_pages import assert_accessible, assert_fits
-from tests.support.server import ROOT, environment, start_server
+from tests.support import zygote
+from tests.support.server import environment, start_server
 
 CONFIG = """
 providers:
@@ -40,7 +38,7 @@ def site(tmp_path_factory, provider):
     path.write_text(CONFIG)
     server = start_server(home, provider.url, "--config", str(path))
     settings = {"DJANGO_SETTINGS_MODULE": "lunaroute_site.settings"}
-    subprocess.run([sys.executable, "-c", ROWS], cwd=ROOT, check=True, env=environment(home, **settings), timeout=60)
+    zygote.run(zygote.CODE, [ROWS], environment(home, **settings)).check_returncode()
     yield server
     assert server.stop() == 0
     assert "sk-hidden-key" not in server.output()

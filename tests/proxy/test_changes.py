@@ -1,13 +1,12 @@
 """What changes while a server runs: rules and providers of the database, who rests over a restart, what a person resets."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.proxy.test_failover import BODY, ask, fails
-from tests.support.server import ROOT, RunningServer, environment, eventually
+from tests.support import zygote
+from tests.support.server import RunningServer, environment, eventually
 
 CONFIG = """
 providers:
@@ -32,10 +31,7 @@ def in_another_process(server: RunningServer, code: str) -> str:
     if server.database_url:
         environ["DATABASE_URL"] = server.database_url
     code = f"from routing.models import Provider, Rule\nfrom routing import sources\n{code}"
-    done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    done = zygote.run("manage.py", ["shell", "-c", code], environ)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from routing import revision, sources
 from routing.models import Provider, Reset, Rest, Revision, Rule
 from routing.revision import Counter, Listener, Watch
+from tests.support import zygote
 from tests.support.databases import new_database
 from tests.support.server import ROOT, environment, eventually
 
@@ -163,7 +164,7 @@ Provider.objects.create(name="elsewhere", provider_type="openai", base_url="http
 def change_elsewhere(home: Path, **environ: str) -> None:
     """Change a provider in a process of its own."""
     settings = {"DJANGO_SETTINGS_MODULE": "lunaroute_site.settings", **environ}
-    subprocess.run([sys.executable, "-c", CHANGE], cwd=ROOT, check=True, env=environment(home, **settings), timeout=60)
+    zygote.run(zygote.CODE, [CHANGE], environment(home, **settings)).check_returncode()
 
 
 def test_a_process_on_the_same_sqlite_hears_of_it(tmp_path):

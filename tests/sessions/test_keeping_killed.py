@@ -4,8 +4,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +15,10 @@ from sessions.models import RetentionRun, Session
 from sessions.store import Store
 from tests.sessions.test_recording import converse
 from tests.site.test_commands import run
-from tests.support import planted
+from tests.support import planted, zygote
 from tests.support.databases import default_database
 from tests.support.planted import record
-from tests.support.server import ROOT, environment, eventually, start_server, take_migrated_database
+from tests.support.server import environment, eventually, start_server, take_migrated_database
 
 LIMITS = "session_recording: {cleanup: {retention: {max_age_days: 30, compress_after_days: 7}}}\n"
 # What is called when the process is killed: (module, name, at which call, before or after it).
@@ -117,9 +115,7 @@ def state(home: Path) -> tuple:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_anywhere_it_goes_on_where_it_was(home, tmp_path, config, point, done_at_once):
     arguments = [str(value) for value in POINTS[point]]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, *arguments, config], cwd=ROOT, env=environment(tmp_path), timeout=60, check=False
-    )
+    killed = zygote.run(zygote.CODE, [KILL, *arguments, config], environment(tmp_path))
     assert killed.returncode == -signal.SIGKILL
     sound, *_ = state_while_killed(home)
     assert sound == [("ok",)]

@@ -1,8 +1,6 @@
 """A laptop's record moves to PostgreSQL: all of it, once, and whatever interrupts it."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -11,10 +9,10 @@ from sessions.models import Exchange, ModelPrice, Session, ToolCall
 from sessions.store import Store
 from tests.sessions.test_recording import converse
 from tests.site.test_commands import run
-from tests.support import planted
+from tests.support import planted, zygote
 from tests.support.databases import default_database, new_database
 from tests.support.planted import record
-from tests.support.server import ROOT, environment, start_server, take_migrated_database
+from tests.support.server import environment, start_server, take_migrated_database
 
 KILL = """
 import os, signal, sys
@@ -88,7 +86,7 @@ def test_all_of_it_moves_once_and_a_server_goes_on_with_it(laptop, team, provide
 def test_interrupted_anywhere_it_goes_on_where_it_was(laptop, team, rows, django_db_blocker):
     before = contents(f"sqlite:///{laptop}/.lunaroute/db.sqlite3", django_db_blocker)
     environ = environment(laptop, DATABASE_URL=team)
-    killed = subprocess.run([sys.executable, "-c", KILL, str(rows)], cwd=ROOT, env=environ, timeout=60, check=False)
+    killed = zygote.run(zygote.CODE, [KILL, str(rows)], environ)
     assert killed.returncode == -signal.SIGKILL
     done = run(laptop, "migrate-store", DATABASE_URL=team)
     assert (done.returncode, done.stderr) == (0, "")

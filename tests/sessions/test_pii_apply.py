@@ -19,7 +19,7 @@ from sessions.packing import unpack
 from sessions.store import Store
 from tests.sessions.test_redaction import everything
 from tests.site.test_commands import run
-from tests.support import planted
+from tests.support import planted, zygote
 from tests.support.databases import default_database, sqlite_only
 from tests.support.planted import EMAIL, VALUES, record
 from tests.support.server import ROOT, environment, take_migrated_database
@@ -202,9 +202,7 @@ def test_killed_anywhere_it_goes_on_where_it_was(home, apply, using, tmp_path, c
     with using():
         packed = packed_values()
     arguments = [str(value) for value in POINTS[point]]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, *arguments, config], cwd=ROOT, env=environment(tmp_path), timeout=60, check=False
-    )
+    killed = zygote.run(zygote.CODE, [KILL, *arguments, config], environment(tmp_path))
     assert killed.returncode == -signal.SIGKILL
     with using():
         # A recorder that starts now finds files that it can go on with.

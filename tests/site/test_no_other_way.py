@@ -3,8 +3,6 @@
 import json
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.support import bytes_kept
+from tests.support import bytes_kept, zygote
 from tests.support.live import open_socket
 from tests.support.planting import PATHS, Planting
 from tests.support.plants import EMPLOYEE, Plants
@@ -97,10 +95,8 @@ class Drive:
         environ = environment(
             self.home, **({"DATABASE_URL": self.server.database_url} if self.server.database_url else {})
         )
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environ, capture_output=True, timeout=60
-        )
-        self.seen.append((" ".join(arguments), done.stdout + done.stderr))
+        done = zygote.run("manage.py", [*arguments], environ)
+        self.seen.append((" ".join(arguments), (done.stdout + done.stderr).encode()))
 
     def watch(self, path: str) -> "Watch":
         return Watch(self, path)

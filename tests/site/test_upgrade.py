@@ -4,8 +4,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import pytest
 from lunaroute_site.upkeep import upgrade
 from tests.sessions.test_recording import converse
 from tests.site.test_commands import run
-from tests.support.server import ROOT, environment, start_server, take_migrated_database
+from tests.support import zygote
+from tests.support.server import environment, start_server, take_migrated_database
 
 
 def ask(home: Path, *statements: str) -> list:
@@ -202,9 +201,7 @@ db_commands.main(["rebuild"])
 @pytest.mark.parametrize("behind", ["_deleted", "_take_over", "_keep"])
 def test_interrupted_the_old_one_is_still_in_use(recorded, tmp_path, behind):
     before = ask(recorded, SUMS)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, behind], cwd=ROOT, env=environment(tmp_path), check=False, timeout=60
-    )
+    killed = zygote.run(zygote.CODE, [KILL, behind], environment(tmp_path))
     assert killed.returncode == -signal.SIGKILL
     assert ask(recorded, SUMS) == before
     assert run(tmp_path, "db", "rebuild").returncode == 0

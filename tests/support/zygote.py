@@ -30,6 +30,8 @@ LIBRARIES = (
     "phonenumbers genai_prices psycopg dj_database_url whitenoise.middleware markdown_it pygments.lexers tzlocal websockets.server "
     "re2 authlib.jose requests prometheus_client django_prometheus.exports django_htmx httptools uvloop"
 ).split()
+# In place of a program: the first argument is Python's code.
+CODE = "-c"
 _lock = threading.Lock()
 _process: subprocess.Popen | None = None
 
@@ -76,18 +78,18 @@ def launch(arguments: list[str], environ: Mapping[str, str], log: Path) -> Forke
 
 
 def run(
-    module: str, arguments: list[str], environ: Mapping[str, str], seconds: float
+    program: str, arguments: list[str], environ: Mapping[str, str], seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module`` to its end, as `subprocess.run` would. Raises subprocess.TimeoutExpired."""
+    """Run a module, a file of this tree or CODE to its end, as `subprocess.run` would. Raises subprocess.TimeoutExpired."""
     with TemporaryDirectory(prefix="lunaroute-run-") as folder:
         output, errors = Path(folder, "out"), Path(folder, "err")
-        process = _launch(module, arguments, environ, output, errors)
+        process = _launch(program, arguments, environ, output, errors)
         try:
             code = process.wait(seconds)
         finally:
             process.kill()
         return subprocess.CompletedProcess(
-            [module, *arguments], code, output.read_text(errors="replace"), errors.read_text(errors="replace")
+            [program, *arguments], code, output.read_text(errors="replace"), errors.read_text(errors="replace")
         )
 
 
@@ -147,11 +149,13 @@ def _run(question: dict) -> None:
     os.environ.clear()
     os.environ.update(question["environ"])
     time.tzset()
-    program = question["program"]
-    sys.argv = [program, *question["arguments"]]
+    program, arguments = question["program"], question["arguments"]
+    sys.argv = [program, *(arguments[1:] if program == CODE else arguments)]
     code = 1
     try:
-        if program.endswith(".py"):
+        if program == CODE:
+            exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__"})
+        elif program.endswith(".py"):
             runpy.run_path(str(ROOT / program), run_name="__main__")
         else:
             runpy.run_module(program, run_name="__main__", alter_sys=True)

@@ -1,8 +1,6 @@
 """A team's server: alice and bob are users, carol administers, dora may read everything."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server import ROOT, RunningServer, environment, start_server, take_migrated_database
+from tests.support import zygote
+from tests.support.server import RunningServer, environment, start_server, take_migrated_database
 from tests.support.upstream import FakeUpstream
 
 CONFIG = "team: {enabled: true, readers: [dora]}\nui: {delete_enabled: true}\n"
@@ -74,14 +73,9 @@ def make_team(home: Path, config: str, provider: FakeUpstream, *arguments: str, 
         take_migrated_database(home / ".lunaroute")
     own = environment(home, LUNAROUTE_CONFIG=str(home / "team.yaml"), **environ)
     if "DATABASE_URL" in environ:
-        subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, env=own, check=True, capture_output=True)
-    made = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--no-imports", "-c", MAKE],
-        cwd=ROOT,
-        env=own,
-        capture_output=True,
-        check=True,
-    )
+        zygote.run("manage.py", ["migrate"], own).check_returncode()
+    made = zygote.run("manage.py", ["shell", "--no-imports", "-c", MAKE], own)
+    made.check_returncode()
     tokens = json.loads(made.stdout.splitlines()[-1])
     server = start_server(home, provider.url, *arguments, LUNAROUTE_CONFIG=str(home / "team.yaml"), **environ)
     return Team(server, tokens)
