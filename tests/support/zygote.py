@@ -5,6 +5,7 @@ then runs `manage.py` as a fresh interpreter would: with its own environment, wo
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -28,7 +29,9 @@ LIBRARIES = (
     "django.db.backends.sqlite3.base ninja ninja.openapi channels.layers celery.app.base kombu.transport.filesystem "
     "pydantic orjson msgspec yaml httpx zstandard brotli cryptography.fernet cryptography.hazmat.primitives.kdf.hkdf "
     "phonenumbers genai_prices psycopg dj_database_url whitenoise.middleware markdown_it pygments.lexers tzlocal websockets.server "
-    "re2 authlib.jose requests prometheus_client django_prometheus.exports django_htmx httptools uvloop"
+    "re2 authlib.integrations.django_client requests prometheus_client django_prometheus.exports django_htmx httptools uvloop "
+    "daphne.ws_protocol twisted.web.http twisted.internet.asyncioreactor twisted.internet.endpoints channels.routing "
+    "channels.generic.websocket channels.security.websocket"
 ).split()
 # In place of a program: the first argument is Python's code.
 CODE = "-c"
@@ -124,7 +127,9 @@ def _serve() -> None:
         with suppress(Exception):  # it is then imported by who needs it
             import_module(name)
     loaded = {name.partition(".")[0] for name in sys.modules}
+    assert "twisted.internet.reactor" not in sys.modules, "servers choose one"
     assert not loaded & {"lunaroute_site", "proxy", "sessions", "routing", "pii", "team"}, "servers load these anew"
+    gc.freeze()  # children look for garbage among their own objects only
     for line in iter(sys.stdin.readline, ""):
         question = json.loads(line)
         if "poll" in question:
