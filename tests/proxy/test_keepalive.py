@@ -79,11 +79,12 @@ def test_before_the_first_event_there_may_be_one(patient, upstream):
 @pytest.mark.parametrize(
     ("headers", "first"),
     [
-        (STREAM, b"data: hal"),  # within an event
+        (STREAM, b"data: hal"),
         (STREAM, b"data: half\n"),
         (STREAM + b"content-encoding: gzip\r\n", gzip.compress(EVENT)),
         (b"content-type: application/json\r\n", b"{}\n\n"),
     ],
+    ids=["within a line", "within an event", "coded", "no stream"],
 )
 def test_where_a_comment_would_break_the_answer_there_is_none(patient, upstream, headers, first):
     gate, pause = upstream.event(), upstream.event()

@@ -159,6 +159,47 @@ def test_a_long_answer(speaker, direction, stream, first):
     assert said.stop == "length"
 
 
+def test_a_refusal(speaker, direction, stream, first):
+    words = "I cannot help with that."
+
+    async def refuse(exchange):
+        await exchange.read_body()
+        answers = {
+            "anthropic": {
+                "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "refusal", "stop_sequence": None,
+                "content": [{"type": "text", "text": words}], "usage": {"input_tokens": 1, "output_tokens": 2},
+            },
+            "openai-chat": {
+                "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+                "choices": [
+                    {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None, "refusal": words}}
+                ],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+            },
+            "openai-responses": {
+                "id": "r", "object": "response", "created_at": 1, "model": "m", "status": "completed",
+                "output": [
+                    {"id": "i", "type": "message", "role": "assistant", "status": "completed",
+                     "content": [{"type": "refusal", "refusal": words}]}
+                ],
+                "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+            },
+        }  # fmt: skip
+        await exchange.json(answers[direction[1]])
+
+    first.script(refuse)
+    if direction == ("openai-chat", "anthropic") and stream:  # as it does for any answer that a filter ended
+        with pytest.raises(openai.ContentFilterFinishReasonError):
+            speaker.say("help me with something bad", stream)
+        return
+    said = speaker.say("help me with something bad", stream)
+    # In OpenAI's dialects a refusal is a part of its own; Anthropic's is why an answer of text ended.
+    assert (said.refusal or said.text) == words
+    assert bool(said.refusal) == ("anthropic" not in direction)
+    if "anthropic" in direction:
+        assert said.stop == "refusal"
+
+
 @pytest.mark.parametrize(
     ("status", "anthropic_error", "openai_error"),
     [

@@ -20,6 +20,7 @@ class Said:
     stop: str = ""
     tokens: tuple[int, int, int] = (0, 0, 0)
     thinking: str = ""
+    refusal: str = ""
 
 
 class Anthropic:
@@ -136,6 +137,7 @@ class Chat:
             {"tool_calls": "tools", "content_filter": "refusal"}.get(choice.finish_reason, choice.finish_reason),
             (usage.prompt_tokens, cached or 0, usage.completion_tokens),
             getattr(message, "reasoning_content", None) or "",
+            message.refusal or "",
         )
 
 
@@ -190,6 +192,13 @@ class Responses:
             stop,
             (usage.input_tokens, usage.input_tokens_details.cached_tokens, usage.output_tokens),
             "".join(thinking),
+            "".join(
+                part.refusal
+                for item in response.output
+                if item.type == "message"
+                for part in item.content
+                if part.type == "refusal"
+            ),
         )
 
 
