@@ -22,6 +22,9 @@ from routing.strategies import Rotation
 FAILURES = ("upstream_connect", "upstream_timeout", "upstream_reset", "upstream_broken")
 # How long a rest kept from before may last, in seconds: the clock may have been set meanwhile.
 _LONGEST_REST = 86_400.0
+# Seconds that who hears of an open breaker waits beyond its time: who opened it tries first, and says how that went. So one
+# request goes to a provider that may still fail, and not one of each process.
+LATER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +255,9 @@ class Board:
         now, wall = self.clock(), self.wall()
         for name, until in trips.items():
             at = now + min(until - wall, self.settings.timeout_secs)
-            if at > now:
-                self._entry(name).breaker.follow(at)
+            breaker = self._entry(name).breaker
+            if at > now and not (breaker.state == OPEN and breaker.opens_at > at - LATER):
+                breaker.follow(at + LATER)
 
     def _entry(self, name: str) -> _Entry:
         return self._entries.get(name) or self._entries.setdefault(name, self._new(name))

@@ -1,6 +1,6 @@
 import pytest
 
-from routing.board import FAILURES, Board, Rest, Settings
+from routing.board import FAILURES, LATER, Board, Rest, Settings
 from routing.breaker import CLOSED, OPEN
 
 QUOTA = [(b"Anthropic-RateLimit-Requests-Remaining", b"3"), (b"content-type", b"application/json")]
@@ -393,10 +393,33 @@ def test_a_breaker_that_another_process_has_opened_is_open_here_as_long(board, o
     break_it(other)
     board.follow({}, other.trips())
     assert board.why_out("a") == "breaker_open"
-    assert board.state("a").breaker_until == other.state("a").breaker_until
     clocks.now += 30
-    assert board.available("a"), "then each asks for itself"
+    assert other.available("a"), "who found it out tries first"
+    assert not board.available("a")
+    clocks.now += LATER
+    assert board.available("a"), "for want of news each asks for itself"
     assert heard.changes == [], "nothing of it has happened here"
+
+
+def test_who_opened_a_breaker_does_not_wait_for_itself(other, clocks):
+    break_it(other)
+    until = other.state("a").breaker_until
+    for _ in range(3):
+        other.follow({}, other.trips())  # what all have found out holds its own
+    assert other.state("a").breaker_until == until
+
+
+def test_a_probe_that_fails_keeps_the_others_away_until_the_next(board, other, clocks):
+    break_it(other)
+    board.follow({}, other.trips())
+    for _ in range(3):
+        clocks.now += 30
+        assert other.available("a")
+        answer(other, 500)
+        board.follow({}, other.trips())
+        clocks.now += LATER / 2
+        assert not board.available("a")
+        clocks.now -= LATER / 2
 
 
 def test_it_is_closed_here_when_the_other_has_closed_it(board, other, clocks):
@@ -436,5 +459,5 @@ def test_who_tells_others_hears_of_opening_and_closing_only(board, clocks):
 
 def test_a_clock_that_is_off_keeps_nobody_out_for_long(board, clocks):
     board.follow({}, {"a": clocks.wall() + 1e9})
-    clocks.now += 31
+    clocks.now += 30 + LATER
     assert board.available("a")
