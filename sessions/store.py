@@ -539,7 +539,7 @@ class Store:
         self._jsonl.committed()
         for row in batch.created.values():
             state = batch.sessions[row.session.session_id]
-            if row.leaf is not None and state.leaves.get(row.leaf) is row:
+            if state.leaves.get(row.leaf) is row:
                 state.leaves[row.leaf] = row.pk
         for state in batch.sessions.values():
             state.let_go()
