@@ -8,7 +8,6 @@ from lunaroute_site.access import login
 from lunaroute_site.health import healthz, readyz
 from lunaroute_site.metrics import metrics
 from lunaroute_site.owner import enter
-from team import oidc
 from team.pages import account, revoke, sign_in, sign_out
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
@@ -21,8 +20,6 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
     path("login", sign_in if settings.LUNAROUTE.team.enabled else login),
-    path("login/oidc", oidc.begin),
-    path("login/oidc/callback", oidc.callback),
     path("logout", sign_out),
     path("ui/account", account, name="account"),
     path("ui/account/tokens/<int:pk>/revoke", revoke),
@@ -30,3 +27,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),
 ]
+if settings.LUNAROUTE.team.oidc is not None:
+    from team import oidc  # loads much that nobody else needs
+
+    urlpatterns += [path("login/oidc", oidc.begin), path("login/oidc/callback", oidc.callback)]

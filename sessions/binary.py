@@ -8,14 +8,12 @@ in each type's own `recv` function.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from struct import Struct
 from typing import Any
 
 import orjson
-import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 
 # Times count from here.
 _EPOCH, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -63,12 +61,20 @@ class _Array(bytes):
     """An array in binary format."""
 
 
-class _ArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = 0  # statements name the type
+@cache
+def _dumper() -> type:
+    """Give what hands an `_Array` to psycopg, which is loaded where there is a PostgreSQL."""
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
 
-    def dump(self, obj: _Array) -> bytes:
-        return obj
+    class ArrayDumper(Dumper):
+        format = Format.BINARY
+        oid = 0  # statements name the type
+
+        def dump(self, obj: _Array) -> bytes:
+            return obj
+
+    return ArrayDumper
 
 
 def array(kind: str, values: Iterable[Any]) -> _Array:
@@ -99,8 +105,10 @@ def execute(
     connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any], gives_rows: bool = True
 ) -> list[tuple]:
     """Run a statement with parameters, arrays (`%b`) among them. Gives its rows if it `gives_rows`."""
+    import psycopg
+
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.adapters.register_dumper(_Array, _ArrayDumper)
+        cursor.adapters.register_dumper(_Array, _dumper())
         cursor.execute(statement, parameters)
         return cursor.fetchall() if gives_rows else []

@@ -16,7 +16,7 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from proxy.stops import Stop, Stops
-from sessions.budgets import notices, sources, spending, webhook
+from sessions.budgets import notices, sources, spending
 from sessions.budgets.definitions import CLIENT, PROJECT, Budget, Key
 from sessions.budgets.models import Budget as Row
 from sessions.budgets.spending import Total
@@ -117,7 +117,10 @@ class Keeper(threading.Thread):
         self._use(self._stops())
         for told in news:
             logger.warning("%s", told.words)
-            webhook.tell(told)
+            if told.budget.webhook_url:
+                from sessions.budgets import webhook  # loads an HTTP client, which few need
+
+                webhook.tell(told)
         if news:
             self._told()
 

@@ -28,9 +28,8 @@ class Refused(Exception):
 
 
 def tell(told: Told) -> None:
-    """Send a notice to its budget's webhook, if that has one. Returns at once."""
-    if told.budget.webhook_url:
-        threading.Thread(target=deliver, args=(told,), name="budget-webhook", daemon=True).start()
+    """Send a notice to its budget's webhook. Returns at once."""
+    threading.Thread(target=deliver, args=(told,), name="budget-webhook", daemon=True).start()
 
 
 def payload(told: Told, now: datetime) -> dict[str, Any]:

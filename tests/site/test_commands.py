@@ -243,3 +243,17 @@ def test_postgres_serves_as_well(start, tmp_path, upstream):
     finally:
         database.cleanup()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_a_server_loads_nothing_that_only_others_need(tmp_path):
+    """Clients of HTTP, single sign-on and PostgreSQL take a sixth of the memory and of the time to start."""
+    code = (
+        "import sys; from lunaroute_site import config, supervisor; supervisor._load(config.current());"
+        "import lunaroute_site.server, lunaroute_site.web; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert loaded >= {"django", "daphne", "ninja", "sessions", "routing"}
+    assert not loaded & {"authlib", "requests", "joserfc", "psycopg", "httpx", "celery"}
