@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import psutil
@@ -14,7 +15,7 @@ from bench.pages import bench_pages
 from bench.pii import bench_pii
 from bench.retention import bench_retention
 from bench.routing import bench_routing
-from bench.servers import lunaroute, nginx, settle
+from bench.servers import lunaroute, nginx, settle, settling
 from bench.storage import bench_storage
 from bench.watching import bench_watching
 from bench.web import bench_web
@@ -36,7 +37,9 @@ def table(*heads: str) -> None:
     line(*["---"] * len(heads))
 
 
-def bench_latency(ports: dict[str, int], size: int, count: int, rounds: int) -> None:
+def bench_latency(
+    ports: dict[str, int], size: int, count: int, rounds: int, settle: dict[str, Callable[[], None]]
+) -> None:
     """p50, p95, p99 and the ratio of medians to nginx's, one connection."""
     table(
         f"{size // 1000} KB request, one connection, ms",
@@ -47,7 +50,7 @@ def bench_latency(ports: dict[str, int], size: int, count: int, rounds: int) -> 
         "added p95",
         "added p99",
     )
-    runs = [latencies(ports, size, count) for _ in range(rounds)]
+    runs = [latencies(ports, size, count, settle=settle) for _ in range(rounds)]
     for name in ports:
         at = {p: [percentile(run[name], p) for run in runs] for p in (50, 95, 99)}
         ratio = [percentile(run[name], 50) / percentile(run["nginx"], 50) for run in runs]
@@ -60,12 +63,14 @@ def bench_latency(ports: dict[str, int], size: int, count: int, rounds: int) -> 
         )
 
 
-def bench_throughput(ports: dict[str, int], seconds: float, rounds: int) -> None:
+def bench_throughput(ports: dict[str, int], seconds: float, rounds: int, settle: dict[str, Callable[[], None]]) -> None:
     """Requests a second with 20 KB requests."""
     table("20 KB requests a second", "1 connection", "16", "64")
     for name, port in ports.items():
         cells = [[throughput(port, n, seconds) for _ in range(rounds)] for n in (1, 16, 64)]
         line(name, *(spread(values, digits=0) for values in cells))
+        if name in settle:
+            settle[name]()
 
 
 def bench_streams(ports: dict[str, int], rounds: int) -> None:
@@ -141,12 +146,8 @@ def bench_resources(server, port: int) -> None:
     )
 
 
-def main() -> None:
-    """Measure all of it."""
-    parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round")
-    quick = parser.parse_args().quick
-    count, rounds, seconds = (300, 1, 1.0) if quick else (2000, 5, 3.0)
+def bench_proxy(count: int, rounds: int, seconds: float) -> None:
+    """What the proxy adds to requests and streams, how many it takes, and what it needs."""
     streams_port = free_port()
     streams = subprocess.Popen([sys.executable, "-m", "bench.streams", str(streams_port)])
     try:
@@ -164,20 +165,35 @@ def main() -> None:
             table("start to a served /healthz", "s")
             line("with recording", f"{on.started_in:.2f}")
             bench_resources(on, on.port)
-            bench_storage(table, line)
-            bench_ingest(table, line, spread, rounds)
+            recording = {"lunaroute, counting": counting, "lunaroute, recording": on, "lunaroute, redacting": redacting}
+            settle_each = {name: settling(server) for name, server in recording.items()}
             for measure in (
-                lambda: bench_latency(ports, 20_000, count, rounds),
-                lambda: bench_latency(ports, 500_000, count // 5, rounds),
+                lambda: bench_latency(ports, 20_000, count, rounds, settle_each),
+                lambda: bench_latency(ports, 500_000, count // 5, rounds, settle_each),
                 lambda: bench_streams({**ports, "upstream": streams_port}, rounds),
             ):
                 measure()
-                for server in (counting, on, redacting):
+                for server in recording.values():
                     settle(server)
             bench_large_bodies(on.port, on, count, rounds)
-            bench_throughput(ports, seconds, rounds)
+            bench_throughput(ports, seconds, rounds, settle_each)
     finally:
         streams.terminate()
+
+
+def main() -> None:
+    """Measure all of it."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round")
+    parser.add_argument("--proxy", action="store_true", help="the proxy's own figures alone")
+    options = parser.parse_args()
+    quick = options.quick
+    count, rounds, seconds = (300, 1, 1.0) if quick else (2000, 5, 3.0)
+    bench_proxy(count, rounds, seconds)
+    if options.proxy:
+        return
+    bench_storage(table, line)
+    bench_ingest(table, line, spread, rounds)
     bench_pages(table, line, rounds)
     bench_pii(table, line, spread, rounds)
     bench_routing(table, line, spread, count, rounds)

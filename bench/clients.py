@@ -4,6 +4,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from statistics import median, quantiles
 
 
@@ -46,11 +47,13 @@ def answer_size(sock: socket.socket, data: bytes) -> int:
 
 
 def latencies(
-    ports: dict[str, int], size: int, count: int, block: int = 25, targets: dict[str, str] | None = None
-) -> dict[str, list[float]]:
+    ports: dict[str, int], size: int, count: int, block: int = 25, targets: dict[str, str] | None = None,
+    settle: dict[str, Callable[[], None]] | None = None,
+) -> dict[str, list[float]]:  # fmt: skip
     """Milliseconds of `count` requests to each port on one connection each, in turns of `block`.
 
-    `targets` names the path for a port where it is not that of Anthropic's messages.
+    `targets` names the path for a port where it is not that of Anthropic's messages; `settle` waits, after a port's turn, for
+    what it has left to do, which would else slow down the next one's.
     """
     requests = {name: request(size, (targets or {}).get(name, "/v1/messages")) for name in ports}
     sockets = {name: connect(port) for name, port in ports.items()}
@@ -69,6 +72,8 @@ def latencies(
                     sockets[name] = connect(port)
                     continue
                 found[name].append((time.perf_counter() - began) * 1e3)
+            if settle and name in settle:
+                settle[name]()
     for sock in sockets.values():
         sock.close()
     return found

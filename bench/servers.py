@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,13 +76,18 @@ def lunaroute(upstream_port: int, streams_port: int, config: str = "", **environ
         shutil.rmtree(home, ignore_errors=True)
 
 
-def settle(server: RunningServer) -> None:
-    """Wait until the recorder has nothing left to do."""
+def settling(server: RunningServer, seconds: float = 0.05) -> Callable[[], None]:
+    """Give what waits until the recorder has nothing left to do, by having done nothing for so many `seconds`."""
+    recorder = server.children()["recorder"]
 
     def idle() -> bool:
-        recorder = server.children()["recorder"]
         before = sum(recorder.cpu_times()[:2])
-        time.sleep(0.5)
+        time.sleep(seconds)
         return sum(recorder.cpu_times()[:2]) - before < 0.02
 
-    eventually(idle, "an idle recorder", 120)
+    return lambda: eventually(idle, "an idle recorder", 120)
+
+
+def settle(server: RunningServer) -> None:
+    """Wait until the recorder has nothing left to do."""
+    settling(server, 0.5)()
