@@ -179,6 +179,9 @@ function showFresh() {
   markFound();
 }
 
+// Where the places do not fit side by side, the one where we are is seen.
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
 refresh([document]);
 document.addEventListener("htmx:afterSettle", (event) => refresh([event.target]));
 document.addEventListener("lunaroute:changed", (event) => refresh(event.detail?.elements || [document]));
