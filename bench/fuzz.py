@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import gzip
 import json
+import logging
 import os
 import random
 import struct
@@ -632,6 +633,7 @@ def fuzz(count: int, seed: int, only: str = "") -> bool:
 
 def main() -> int:
     """Read the command line."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each connection that the server has closed
     parser = argparse.ArgumentParser(prog="python -m bench.fuzz")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
