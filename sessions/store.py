@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from django.db import IntegrityError, connection, transaction
@@ -15,6 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from routing.session_ids import session_id_of
 from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.bodies import Bodies
+from sessions.bounds import keep
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
@@ -85,15 +85,9 @@ class SessionState:
     def let_go(self) -> None:
         """Forget the oldest of what has become too much."""
         for known in (self.nodes, self.leaves):
-            _keep(known, MAX_PLACES)
+            keep(known, MAX_PLACES)
         for known in (self.pending, self.arguments, self.told, self.said, self.written):
-            _keep(known, MAX_NAMED)
-
-
-def _keep(known: dict, most: int) -> None:
-    if len(known) > most:
-        for key in list(islice(known, len(known) - most * 3 // 4)):  # seldom, and many at once
-            del known[key]
+            keep(known, MAX_NAMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from sessions import bulk
+from sessions.bounds import keep
 from sessions.models import Exchange, SearchDocument, SearchSession, Session
 from sessions.search.documents import MAX_DOCUMENTS, SESSION_BITS, Kind, id_of
 from sessions.search.engines import Document, engine
@@ -17,6 +18,8 @@ from sessions.search.tokens import chunks_of
 
 # Sessions of which it is at hand what is indexed.
 MAX_KNOWN = 128
+# Texts of a session of which it is known that they are indexed: one that is said again after so many others is indexed again.
+MAX_TEXTS = 20_000
 _STATE = ("title", "documents", "upto")
 # Exchanges that one step of the backfill takes: some 20 ms in which nothing is recorded.
 STEP = 40
@@ -29,7 +32,7 @@ class Indexer:
 
     def __init__(self) -> None:
         # By session: blobs that are indexed, and hashes of the texts (those of this process).
-        self._known: OrderedDict[int, set[bytes | int]] = OrderedDict()
+        self._known: OrderedDict[int, dict[bytes | int, None]] = OrderedDict()
 
     def forget(self) -> None:
         """A transaction was rolled back: the database has the last word."""
@@ -46,7 +49,7 @@ class Indexer:
         }
         created = [SearchSession(session_id=key) for key in self._new(rows.keys() - states.keys(), first)]
         for state in created:
-            self._known[state.session_id] = set()
+            self._known[state.session_id] = {}
         states |= {state.session_id: state for state in created}
         before = {key: (state.title, state.documents) for key, state in states.items()}
         documents: list[Document] = []
@@ -77,13 +80,13 @@ class Indexer:
         if said.blob:
             if said.blob in known:
                 return []
-            known.add(said.blob)
+            known[said.blob] = None
         found = []
         for kind, text in said.texts.items():
             mark = hash((kind, text))
             if mark in known:
                 continue
-            known.add(mark)
+            known[mark] = None
             for chunk, (words, compounds) in enumerate(chunks_of(text)):
                 if state.documents >= MAX_DOCUMENTS:
                     return found
@@ -92,11 +95,12 @@ class Indexer:
                 state.documents += 1
         return found
 
-    def _of(self, session: int) -> set[bytes | int]:
+    def _of(self, session: int) -> dict[bytes | int, None]:
         known = self._known.get(session)
         if known is None:
             there = SearchDocument.objects.filter(_range_of(session)).values_list("blob", flat=True)
-            known = self._known[session] = set(map(bytes, there))
+            known = self._known[session] = dict.fromkeys(map(bytes, there))
+        keep(known, MAX_TEXTS)
         self._known.move_to_end(session)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)

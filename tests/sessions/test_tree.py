@@ -6,6 +6,7 @@ import pytest
 
 from sessions import store as stores
 from sessions.models import Exchange
+from sessions.search import indexing
 from tests.support.exchanges import compact, events
 
 
@@ -86,6 +87,7 @@ def test_counting_tokens_in_between_does_not_break_the_chain(tree):
 def test_a_session_of_many_branches_is_remembered_within_bounds(store, monkeypatch):
     for name in ("MAX_PLACES", "MAX_NAMED", "MAX_ANSWERS"):
         monkeypatch.setattr(stores, name, 20)
+    monkeypatch.setattr(indexing, "MAX_TEXTS", 20)
     called = {"content": [{"type": "tool_use", "id": "t{}", "name": "Read", "input": {}}], "id": "m{}", "usage": {}}
     for n in range(100):
         answer = compact(called).replace(b"{}", b"%d" % n, 2)
@@ -95,6 +97,7 @@ def test_a_session_of_many_branches_is_remembered_within_bounds(store, monkeypat
     state = store._states["s"]
     kept = {name: len(getattr(state, name)) for name in state.__slots__ if isinstance(getattr(state, name), dict)}
     assert max(kept.values()) <= 20, kept
+    assert max(map(len, store._index._known.values())) <= 20 + 3, "and those of one exchange more"
     # What goes on from a branch that is still known is seen to.
     store.apply(events(body([user("q99"), said("a"), user("on")]), session="s"))
     *_, before, last = Exchange.objects.order_by("pk")
