@@ -50,11 +50,11 @@ def gate(get_response: Callable) -> Callable:
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
     """Give the answer to who may not see what it asks for; None to who may."""
-    if request.path in PROBES:
+    if request.path_info in PROBES:
         return None
     if _is_foreign(request):
         return refuse(request, HTTPStatus.FORBIDDEN, "A page of another site may not ask LunaRoute.")
-    if request.method == "POST" and request.path in SIGN_INS:
+    if request.method == "POST" and request.path_info in SIGN_INS:
         seconds = throttle.wait(address_of(request))
         if seconds:
             response = refuse(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts: wait {seconds:.0f} s.")
@@ -64,10 +64,14 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
         # Everybody signs in as themselves (team/access.py); the server's token is for who reads its metrics.
         request.is_scraper = bool(token_of_configuration()) and knows_token(request.headers, {})
         return None
-    if request.path == LOGIN or request.path.startswith(OWNER) or knows_token(request.headers, request.COOKIES):
+    if (
+        request.path_info == LOGIN
+        or request.path_info.startswith(OWNER)
+        or knows_token(request.headers, request.COOKIES)
+    ):
         return None
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
-        return HttpResponseRedirect(f"{LOGIN}?{urlencode({'next': request.get_full_path()})}")
+        return HttpResponseRedirect(f"{LOGIN}?{urlencode({'next': request.get_full_path_info()})}")
     response = refuse(
         request, HTTPStatus.UNAUTHORIZED, "LunaRoute asks for its token (LUNAROUTE_AUTH_TOKEN) as a bearer token."
     )

@@ -20,6 +20,9 @@ from django.urls import re_path
 
 http = get_asgi_application()
 
+# By which a client of Daphne's moves the path.
+ROOT_PATH = b"daphne-root-path"
+
 from lunaroute_site.access import knows_token  # noqa: E402 (needs Django's apps)
 from sessions.live import routes  # noqa: E402
 from sessions.viewing import look_as  # noqa: E402
@@ -59,5 +62,21 @@ async def _may_enter(scope: dict) -> bool:
     return viewer is not None
 
 
+def without_root_path(application: Callable) -> Callable:
+    """Let what is judged and what is served be the same path, whichever server calls.
+
+    LunaRoute is not mounted below a root path. A server may take one from a header (Daphne does), and Django and
+    Channels resolve what is left of the path then.
+    """
+
+    async def call(scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] in ("http", "websocket"):
+            headers = [(name, value) for name, value in scope["headers"] if name.lower() != ROOT_PATH]
+            scope = {**scope, "root_path": "", "headers": headers}
+        await application(scope, receive, send)
+
+    return call
+
+
 websocket = same_origin(URLRouter([*routes, re_path(r"", WebsocketDenier.as_asgi())]))
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+application = without_root_path(ProtocolTypeRouter({"http": http, "websocket": websocket}))

@@ -71,6 +71,8 @@ class OwnRequest(WebRequest):
         return self.channel is not None and isinstance(self.channel.transport, TlsTransport)
 
     def process(self) -> None:
+        # Daphne would believe any client where the application's paths begin; a WebSocket's request goes on from here too.
+        self.requestHeaders.removeHeader(b"daphne-root-path")
         # The next request on this connection may be for a provider: it begins on a new one.
         if not self.requestHeaders.hasHeader(b"upgrade"):
             self.channel.persistent = False

@@ -38,7 +38,7 @@ def members_only(get_response: Callable) -> Callable:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         look_as(NOBODY)
-        path = request.path
+        path = request.path_info  # that the view is resolved from
         if path in OPEN or path.startswith(OPEN_UNDER) or (path == "/metrics" and request.is_scraper):
             response = get_response(request)
             audit.note(request, response)
@@ -98,7 +98,7 @@ def is_staff_only(path: str) -> bool:
 
 def _ask(request: HttpRequest) -> HttpResponse:
     if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
-        return HttpResponseRedirect(f"/login?{urlencode({'next': request.get_full_path()})}")
+        return HttpResponseRedirect(f"/login?{urlencode({'next': request.get_full_path_info()})}")
     response = refuse(
         request, HTTPStatus.UNAUTHORIZED, "Sign in at /login, or send a token of yours as a bearer token."
     )

@@ -38,11 +38,11 @@ def action_of(method: str, path: str, query: str) -> str:
 def note(request: HttpRequest, response: HttpResponse) -> None:
     """Write down what a request did, if that matters."""
     query = request.META.get("QUERY_STRING", "")
-    action = action_of(request.method or "", request.path, query)
+    action = action_of(request.method or "", request.path_info, query)
     if action:
         name = request.user.get_username() if request.user.is_authenticated else request.POST.get("username", "")
         # What was searched for is as telling as what was found.
-        target = request.path if action in ("login", "search") else request.get_full_path()
+        target = request.path_info if action in ("login", "search") else request.get_full_path_info()
         write(name, action, target, response.status_code, request.META.get("REMOTE_ADDR") or "")
 
 
