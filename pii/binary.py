@@ -60,7 +60,8 @@ def blobs(text: str, is_json: bool) -> Iterator[Blob]:
             if end - start >= _SEALED_LENGTH:
                 yield Blob(start, end, None)
         elif name in _SIBLINGS:
-            siblings = text[max(text.rfind("{", 0, start), start - _AROUND) : start]
+            floor = max(start - _AROUND, 0)
+            siblings = text[max(text.rfind("{", floor, start), floor) : start]
             after = text[end : end + _AROUND]
             siblings += after.partition("}")[0]
             if _SIBLINGS[name].search(siblings):

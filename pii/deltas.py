@@ -118,27 +118,40 @@ def _member(name: str) -> re.Pattern:
     return re.compile(rf'"{name}"\s*+:\s*+')
 
 
-def place(data: str, message: Any, field: Field) -> tuple[int, int] | None:
-    """Give where a field's string stands in the message's `data`, between its quotes; None where that cannot be told."""
-    found = [match.end() for match in _member(field.name).finditer(data)]
-    if len(found) > 1:
-        holders = list(_holders(message, field.name))
-        if len(holders) != len(found):  # a name twice in one object
+class Strings:
+    """Finds in a message's `data` the strings of its fields. What is found of a name is kept: a message may have thousands."""
+
+    def __init__(self, data: str, message: Any) -> None:
+        self._data, self._message = data, message
+        self._by_name: dict[str, dict[int, int]] = {}
+
+    def place(self, field: Field) -> tuple[int, int] | None:
+        """Give where a field's string stands, between its quotes; None where that cannot be told."""
+        if field.name not in self._by_name:
+            self._by_name[field.name] = self._members(field.name)
+        at = self._by_name[field.name].get(id(field.holder))
+        match = STRING.match(self._data, at) if at is not None else None
+        if match is None or decoded(match[1]) != field.holder[field.name]:
             return None
-        found = [end for end, holder in zip(found, holders, strict=True) if holder is field.holder]
-    match = STRING.match(data, found[0]) if found else None
-    if match is None or decoded(match[1]) != field.holder[field.name]:
-        return None
-    return match.span(1)
+        return match.span(1)
+
+    def _members(self, name: str) -> dict[int, int]:
+        """Give by object where the value of its member `name` begins."""
+        found = [match.end() for match in _member(name).finditer(self._data)]
+        holders = [id(holder) for holder in _holders(self._message, name)]
+        if len(holders) != len(found):  # a name twice in one object, or one that stands in a string
+            return {}
+        return dict(zip(holders, found, strict=True))
 
 
-def _holders(value: Any, name: str) -> Iterator[dict]:
+def _holders(message: Any, name: str) -> Iterator[dict]:
     """Give the objects that have a member called `name`, in the order in which these members are written."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key == name:
-                yield value
-            yield from _holders(item, name)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _holders(item, name)
+    waiting: list[tuple[dict | None, Any]] = [(None, message)]
+    while waiting:
+        holder, value = waiting.pop()
+        if holder is not None:
+            yield holder
+        if isinstance(value, dict):
+            waiting += reversed([(value if key == name else None, item) for key, item in value.items()])
+        elif isinstance(value, list):
+            waiting += ((None, item) for item in reversed(value))

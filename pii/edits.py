@@ -1,7 +1,7 @@
 """Replacements in a text, and where its places are afterwards."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -61,10 +61,12 @@ class Places:
         at = bisect_left(self._starts, end) - 1
         return at >= 0 and self._ends[at] > start
 
-    def around(self, distance: int) -> Iterator[tuple[int, int]]:
-        """Give the stretches of the edited text that are no further than `distance` from a replacement."""
+    def around(self, distance: int, new: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Give the stretches of the edited text no further than `distance` from what replaces an edit that starts in `new`."""
         begin, end = None, 0
-        for start, stop in zip(self._starts, self._ends, strict=True):
+        for start, stop, edit in zip(self._starts, self._ends, self._edits, strict=True):
+            if edit.start not in new:
+                continue
             if begin is not None and start - distance <= end:
                 end = stop + distance
                 continue

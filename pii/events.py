@@ -4,12 +4,12 @@ What replaces a value stands in the piece where the value began; the rest of it 
 else in a message is redacted as JSON. Messages in which nothing was found stay byte for byte, as does the framing.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pii.deltas import Field, closed, fields, loads, place
+from pii.deltas import Strings, closed, fields, loads
 from pii.edits import Edit, applied
 from pii.json_text import Offsets, encoded
 from pii.policy import FAILED
@@ -101,8 +101,9 @@ def redact_messages(redactor: Redactor, dialect: str, messages: Sequence[str]) -
         is_whole = isinstance(message, dict)
         if message is None:
             message = loads(closed(data))
+        strings = Strings(data, message)
         for field in fields(dialect, message):
-            piece = _piece(number, data, message, field)
+            piece = _Piece(number, strings.place(field), field.holder[field.name])
             streams.setdefault(field.stream, []).append(piece)
             if field.is_json:
                 json_streams.add(field.stream)
@@ -125,10 +126,6 @@ def redact_messages(redactor: Redactor, dialect: str, messages: Sequence[str]) -
         else:
             out.append(applied(data, sorted(edits[number], key=lambda edit: edit.start)))
     return out
-
-
-def _piece(number: int, data: str, message: object, field: Field) -> _Piece:
-    return _Piece(number, place(data, message, field), field.holder[field.name])
 
 
 def _cut(
@@ -198,15 +195,21 @@ def _redact_rests(
         changes = found.get(rest, []) if rest in known else redactor.json_edits(rest)
         for number in numbers if changes else ():
             redactor.count(changes)
-            edits[number] += [_around(edit, holes[number]) for edit in changes]
+            edits[number] += _around(changes, holes[number])
 
 
-def _around(edit: Edit, holes: list[tuple[int, int]]) -> Edit:
-    """Give an edit of a message without its holes as one of the message."""
-    start, end = edit.start, edit.end
-    for hole_start, hole_end in holes:
-        if start >= hole_start:
-            start += hole_end - hole_start
-        if end > hole_start:
-            end += hole_end - hole_start
-    return replace(edit, start=start, end=end)
+def _around(changes: list[Edit], holes: list[tuple[int, int]]) -> list[Edit]:
+    """Give edits of a message without its holes as edits of the message."""
+    places, lengths, length = [], [0], 0  # where the holes are in what is left, and how long they are up to there
+    for start, end in holes:
+        places.append(start - length)
+        length += end - start
+        lengths.append(length)
+    return [
+        replace(
+            edit,
+            start=edit.start + lengths[bisect_right(places, edit.start)],
+            end=edit.end + lengths[bisect_left(places, edit.end)],
+        )
+        for edit in changes
+    ]

@@ -1,7 +1,8 @@
 """Redaction of texts, JSON, headers and addresses: finds with the detectors and the user's patterns, and replaces.
 
 What comes out is examined again, with the replacements in it, until nothing more is found: what stood apart may be a value
-once something between is gone, and a second redaction changes nothing.
+once something between is gone, and a second redaction changes nothing. Each time only what is near new replacements is looked
+at, and a value that shows only after several times takes the rest of its word with it: a text of any length is done in a few.
 """
 
 import logging
@@ -9,11 +10,11 @@ import re
 import traceback
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from urllib.parse import quote, unquote, unquote_plus
 
-from pii import detectors
+from pii import detectors, limits
 from pii.edits import Edit, Places, applied
 from pii.findings import Finding
 from pii.json_text import Projection, looks_like_json, project, to_source
@@ -34,6 +35,10 @@ _NEAR = 1024
 _LONGEST_MARK = 120
 # How often an address may be encoded over again.
 _LEVELS = 3
+# How often a text is examined before what is found takes all of its word with it, and at most.
+_FEW, _MOST = 4, 16
+_WORD_ENDS = " \t\r\n\"'`<>,;{}()"
+_WORD_END = re.compile(f"[{_WORD_ENDS}]")
 
 _known_failures: set[str] = set()
 
@@ -65,8 +70,8 @@ class Redactor:
 
     def _edits(self, text: str, is_json: bool) -> list[Edit]:
         try:
-            projection = project(text, is_json)
-            return self.edits_of(projection)
+            with limits.limited(len(text)):
+                return self.edits_of(project(text, is_json))
         except Exception as error:  # whatever it is: what could not be examined is not stored
             log_failure(error)
             return [Edit(0, len(text), f'"{FAILED}"' if is_json else FAILED, "FAILED")]
@@ -162,13 +167,20 @@ class Redactor:
         `before` is what stood before it, `shown` what that became. Where more text may follow (`is_whole` is false),
         nothing is final that could change with it. Raises what a detector raises.
         """
-        spans = resolve(self._spans(text, before))
+        spans = new = resolve(self._spans(text, before))
         limit = len(text) if is_whole else self._reach(text, before)
         limit, spans = within(limit, spans)
-        while spans or shown != before:
+        times = 0
+        while new or shown != before:
+            times += 1
+            if times > _MOST:
+                raise limits.TooLongError
             edits = self.replacements(spans)
             out, places = applied(text[:limit], edits), Places(edits)
-            found = self._spans(out, shown) if shown or not is_whole else self._spans_near(out, places)
+            if shown or not is_whole:
+                found = self._spans(out, shown)
+            else:
+                found = self._spans_near(out, places, {span.start for span in new})
             if not is_whole:
                 end, found = within(self._reach(out, shown), resolve(found))
                 limit, spans = within(places.start(end), spans)
@@ -183,9 +195,16 @@ class Redactor:
             ]
             if not new:
                 break
+            if times >= _FEW:
+                new = _with_their_words(resolve(new), text[:limit])
             # What is masked wins: it must not show, whatever else it is.
-            masked = [span for span in new if span.is_masked]
-            spans = resolve(replace(s, is_masked=s.is_masked or _overlaps(s, masked)) for s in (*spans, *new))
+            masked = resolve(span for span in new if span.is_masked)
+            ends = [span.end for span in masked]
+            spans, old = (
+                resolve(replace(s, is_masked=s.is_masked or _overlaps(s, masked, ends)) for s in (*spans, *new)),
+                set(spans),
+            )
+            new = [span for span in spans if span not in old]
         return spans, limit
 
     def _spans(self, text: str, before: str) -> list[Span]:
@@ -211,10 +230,10 @@ class Redactor:
         marks = [match.span() for match in self._marks.finditer(text)] if "[" in text else []
         return list(_outside(spans, marks, text)) if marks else spans
 
-    def _spans_near(self, text: str, places: Places) -> list[Span]:
-        """Give what is found near the replacements in `text`: nothing has changed for what stands further away."""
+    def _spans_near(self, text: str, places: Places, new: Collection[int]) -> list[Span]:
+        """Give what is found near replacements in `text` whose places were those of `new`: elsewhere nothing has changed."""
         found: list[Span] = []
-        for start, end in places.around(_NEAR):
+        for start, end in places.around(_NEAR, new):
             # What the window cuts off may look like what it is not: there, nothing is taken.
             floor = start + detectors.CONTEXT if start else 0
             ceiling = end - detectors.CONTEXT if end < len(text) else end
@@ -245,8 +264,24 @@ def _mark_begins(text: str) -> int:
     return at if at >= 0 and "]" not in text[at:] else len(text)
 
 
-def _overlaps(span: Span, others: list[Span]) -> bool:
-    return any(other.start < span.end and span.start < other.end for other in others)
+def _overlaps(span: Span, others: list[Span], ends: list[int]) -> bool:
+    """Whether a span overlaps one of `others`, which are in order, do not overlap, and have these `ends`."""
+    at = bisect_right(ends, span.start)
+    return at < len(others) and others[at].start < span.end
+
+
+def _with_their_words(spans: Iterable[Span], text: str) -> list[Span]:
+    """Stretch spans, which are in order, to the ends of the words that they begin and end in."""
+    found: list[Span] = []
+    done = 0
+    for span in spans:
+        if span.end <= done:
+            continue
+        start = max(done, *(text.rfind(sign, done, span.start) + 1 for sign in _WORD_ENDS))
+        end = _WORD_END.search(text, span.end)
+        done = end.start() if end else len(text)
+        found.append(replace(span, start=start, end=done, is_masked=True))
+    return found
 
 
 def _outside(spans: list[Span], marks: list[tuple[int, int]], text: str) -> Iterable[Span]:

@@ -1,5 +1,6 @@
 """Text that is under way, released as far as redaction of it is final. Sans-io."""
 
+from pii import limits
 from pii.edits import applied
 from pii.json_text import Projection, project, to_source
 from pii.overlaps import Span, within
@@ -43,8 +44,9 @@ class LiveText:
             self._held = ""
             return ""
         try:
-            final, spans = self._final(is_whole)
-            edits = to_source(final, self._redactor.replacements(spans), self._redactor.policy.keep_binary)
+            with limits.limited(len(self._held)):
+                final, spans = self._final(is_whole)
+                edits = to_source(final, self._redactor.replacements(spans), self._redactor.policy.keep_binary)
         except Exception as error:
             log_failure(error)
             self._has_failed, self._held = True, ""

@@ -6,6 +6,7 @@ rule; it knows its own standard and no other detector. Findings may overlap: who
 
 from collections.abc import Collection
 
+from pii import limits
 from pii.detectors.addresses import addresses
 from pii.detectors.assignments import assignments
 from pii.detectors.base import Detector, look
@@ -44,7 +45,7 @@ CONTEXT = 256  # characters before a value that may bear on it: who drops a text
 def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7) -> list[Finding]:
     """Everything of these types in `text` of which a detector is sure enough, overlapping ones included, by start.
 
-    Takes time in proportion to the text's length, whatever it holds."""
+    Takes time in proportion to the text's length, whatever it holds. Raises TooLongError within `limits.limited`."""
     found: dict[tuple[int, int, str, str], float] = {}
     if len(text) < _SHORTEST:
         return []
@@ -54,6 +55,7 @@ def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7)
             if type_ not in types or not (figures or type_ in _WITHOUT_FIGURES):
                 continue
             for detector in DETECTORS[type_]:
+                limits.check()
                 for start, end, confidence, name in detector(form.data):
                     if confidence >= min_confidence:
                         place = (*form.origin(start, end), type_, name)
