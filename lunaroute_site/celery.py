@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from django.conf import settings
 
 from lunaroute_site import broker, states
 from lunaroute_site.schedule import SCHEDULE, Schedule
+from lunaroute_site.signals import STRAY, ignore
 
 logger = logging.getLogger("lunaroute.worker")
 
@@ -137,6 +139,9 @@ def run_worker(supervisor: socket.socket) -> None:
     worker = app.Worker(
         pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
     )
+    heed = worker.install_platform_tweaks
+    # Celery would run the whole command anew at SIGHUP, and print its stacks at SIGUSR1.
+    worker.install_platform_tweaks = lambda itself: (heed(itself), ignore((signal.SIGHUP, *STRAY)))
     # In a thread: an own process for a clock would cost its memory.
     threading.Thread(target=_run_beat, daemon=True).start()
     worker.start()

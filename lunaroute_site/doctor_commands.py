@@ -97,7 +97,7 @@ def examine(config, is_offline: bool = False) -> Iterator:
         *([] if is_offline else [("providers", lambda: providers())]),
         ("variables", lambda: variables(config, os.environ, _port(config, server))),
         ("codex", lambda: codex(Path.home() / ".codex" / "config.toml", _port(config, server))),
-        ("limits", lambda: limits()),
+        ("limits", lambda: limits(server.pid if server else None)),
     ]
     has_database = True
     for name, check in checks:

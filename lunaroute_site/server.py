@@ -73,11 +73,16 @@ class OwnRequest(WebRequest):
     def process(self) -> None:
         # Daphne would believe any client where the application's paths begin; a WebSocket's request goes on from here too.
         self.requestHeaders.removeHeader(b"daphne-root-path")
+        is_websocket = self.requestHeaders.getRawHeaders(b"upgrade", [b""])[0].lower() == b"websocket"  # as Daphne asks
+        if is_websocket and not self._received:
+            super().process()
+            return
         # The next request on this connection may be for a provider: it begins on a new one.
-        if not self.requestHeaders.hasHeader(b"upgrade"):
-            self.channel.persistent = False
-            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        if self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        self.channel.persistent = False
+        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        if is_websocket:
+            self.basic_error(400, b"Bad Request", "A request for a WebSocket has no body.")
+        elif self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes"
             self.basic_error(413, b"Content Too Large", f"LunaRoute's own pages take up to {limit}.")
         else:

@@ -26,6 +26,7 @@ from importlib import import_module
 from lunaroute_site import logs, pidfile, states
 from lunaroute_site.closing import say_statistics
 from lunaroute_site.listening import ListenError, listen, url
+from lunaroute_site.signals import STRAY, ignore
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -40,8 +41,9 @@ PAUSE, WORKER_PAUSE = 5, 60
 SILENCE, LOOK = 4500, 60
 # Seconds that what a process has logged may take to be written when it ends.
 LAST_WORDS = 0.5
-# Descriptors of one process.
-MAX_DESCRIPTORS = 65_536
+# Descriptors of one process: what Linux allows one to have (fs.nr_open). A container's limit may be a billion, and some
+# libraries go through all that there could be when they close what a child is not to have; of a million that takes 0.1 s.
+MAX_DESCRIPTORS = 1 << 20
 # mallopt(3): the most heaps.
 M_ARENA_MAX = -8
 # prctl(2): whether a core may be written of this process.
@@ -73,6 +75,7 @@ class Child:
 def serve(no_worker: bool = False) -> int:
     """Run the server until SIGTERM or SIGINT. Give the exit code; raises StartError where it cannot start."""
     os.umask(0o077)
+    ignore(STRAY)
     from lunaroute_site import config
 
     settings = config.current()
@@ -145,8 +148,10 @@ def _check_certificate(tls) -> None:
 def _allow_descriptors() -> None:
     """Let each process have as many descriptors as it may: a stream takes two, and a shell's usual limit is 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS if hard < 0 else min(hard, MAX_DESCRIPTORS), hard))
+    for wanted in (MAX_DESCRIPTORS, 65_536, 10_240):  # macOS has fewer than its limit says, and refuses more
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(hard, wanted), hard))
+            return
 
 
 def _share_heaps() -> None:
@@ -219,10 +224,15 @@ class Tree:
         if not no_worker:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}
+        self._heeded = SIGNALS
 
     def run(self, server: pidfile.RunningServer) -> int:
         """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        if (
+            signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        ):  # nohup(1): what is blocked would be waited for all the same
+            self._heeded = SIGNALS - {signal.SIGHUP}
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._heeded)
         gc.collect()
         gc.freeze()  # what is loaded now is never looked at again by the collector, so its pages stay shared
         for child in self.children:
@@ -247,7 +257,7 @@ class Tree:
             pauses.append(LOOK)
         if pauses:
             signal.setitimer(signal.ITIMER_REAL, max(min(pauses), 0.001))
-        return signal.sigwait(SIGNALS)
+        return signal.sigwait(self._heeded)
 
     def _announce(self, server: pidfile.RunningServer) -> None:
         print(
@@ -296,6 +306,7 @@ class Tree:
                     listener.close()
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            ignore({signal.SIGHUP, signal.SIGALRM})  # a terminal's end reaches the whole group; the supervisor decides
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             child.run(child, theirs)
             code = 0

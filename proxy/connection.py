@@ -15,10 +15,17 @@ from proxy.headers import Headers
 
 # Unread answer bytes at which the socket is no longer read, and at which it is read again.
 HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
+# Bytes of an answer's head with all interim answers before it, as of a request's, and of what a body's framing takes
+# (chunk extensions, trailers) between two pieces of the body. llhttp itself would collect them without end.
+MAX_FRAMING = 256 * 1024
 
 
 class Unasked(Exception):
     """The provider sent more than the answer to one request."""
+
+
+class Unfit(Exception):
+    """Why an answer that llhttp would take is none that a client can get, in words."""
 
 
 class Response:
@@ -129,6 +136,7 @@ class Connection(asyncio.Protocol):
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._sending = False
+        self._framing_bytes = 0  # that came without a byte of a body
 
     # -- the request -----------------------------------------------------------------------------------------
 
@@ -142,6 +150,7 @@ class Connection(asyncio.Protocol):
         self._informational = on_informational
         self._upgrade = upgrade
         self._in_head = True
+        self._framing_bytes = 0
         self._keep = False
         self._framed = False
         self._headers: Headers = []
@@ -229,16 +238,25 @@ class Connection(asyncio.Protocol):
         if response.upgraded:
             response.push(data)
             return
+        self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
+            if self._framing_bytes > MAX_FRAMING and self.response is response:
+                what = "framing beside its body" if response.status else "head"
+                self._give_up(response, f"sent an answer with more than {MAX_FRAMING >> 10} KiB of {what}")
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             if rest and response.upgraded:
                 response.push(rest)
         except httptools.HttpParserError as error:
-            message = f"sent an answer that is not HTTP/1.1 ({error})"
-            response.fail(UpstreamError("upstream_broken" if response.status else "upstream_reset", message, sent=True))
-            self.transport.abort()
+            reason = error.__context__
+            self._give_up(
+                response, str(reason) if isinstance(reason, Unfit) else f"sent an answer that is not HTTP/1.1 ({error})"
+            )
+
+    def _give_up(self, response: Response, message: str) -> None:
+        response.fail(UpstreamError("upstream_broken" if response.status else "upstream_reset", message, sent=True))
+        self.transport.abort()
 
     def eof_received(self) -> bool:
         return False
@@ -285,10 +303,9 @@ class Connection(asyncio.Protocol):
         if 100 <= status < 200 and status != 101:
             return
         if status == 101 and not self._upgrade:
-            message = "switched to another protocol (101), which nobody had asked for"
-            response.fail(UpstreamError("upstream_reset", message, sent=True))
-            self.transport.abort()
-            return
+            raise Unfit("switched to another protocol (101), which nobody had asked for")
+        if not 101 <= status <= 599:
+            raise Unfit(f"sent an answer with the status {status:03}, which is none (RFC 9110, section 15)")
         self._in_head = False
         self._keep = self._parser.should_keep_alive()
         response.reason, response.headers = self._reason, self._headers
@@ -304,6 +321,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._head_only:
             raise Unasked
+        self._framing_bytes = 0
         self.response.push(body)
 
     def on_message_complete(self) -> None:

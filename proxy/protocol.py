@@ -422,10 +422,15 @@ class HttpProtocol(asyncio.Protocol):
             raise BadRequest("The request's target is no path.")
         _check_head(self._headers, version)
         upgrade = parser.should_upgrade()
-        websocket = upgrade and method == "GET" and _wants_websocket(self._headers)
+        # HTTP/1.0 knows no other protocol to go on with (RFC 9110, section 7.8).
+        websocket = upgrade and method == "GET" and version == "1.1" and _wants_websocket(self._headers)
+        framing = _framing(self._headers) if upgrade else b""
+        if websocket and framing:
+            # A handshake has no body (RFC 6455, section 4.1): who does not know that takes it for another request.
+            raise BadRequest("A request for a WebSocket has no body.")
         if upgrade and not websocket:
             # An offer of HTTP/2 (h2c), which is not taken up. llhttp takes the body for the other protocol's.
-            self._body_framing = _framing(self._headers)
+            self._body_framing = framing
         query_at = url.find(b"?")
         raw_path, query = (url, b"") if query_at < 0 else (url[:query_at], url[query_at + 1 :])
         client, server = self._peers
@@ -548,8 +553,11 @@ def _check_head(headers: Headers, version: str) -> None:
         length = len(name)
         if length == 4:
             hosts += name.lower() == b"host"
-        elif length == 17 and name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise BadRequest("A transfer coding other than chunked is not supported.")
+        elif length == 17 and name.lower() == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise BadRequest("A transfer coding other than chunked is not supported.")
+            if version == "1.0":
+                raise BadRequest("HTTP/1.0 has no transfer codings.")
     if hosts > 1 or (not hosts and version == "1.1"):
         raise BadRequest("A request has one Host header.")
 
@@ -582,7 +590,7 @@ def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _wants_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
+    return any(name.lower() == b"upgrade" and value.strip().lower() == b"websocket" for name, value in headers)
 
 
 def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:

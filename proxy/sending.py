@@ -1,6 +1,7 @@
 """A request goes out: as it comes from the client, or in whole where something had to read it first."""
 
 import asyncio
+from contextlib import suppress
 from time import perf_counter
 
 from proxy.connection import Response
@@ -157,6 +158,11 @@ def _frame(parts: list[bytes], body, chunked: bool, complete: bool) -> None:
 def _relay_informational(request: ProxyRequest):
     def relay(status: int, headers) -> None:
         message = {"type": "http.response.start", "status": status, "headers": end_to_end(headers)}
-        asyncio.ensure_future(request.send(message))
+        asyncio.ensure_future(_send_if_there(request, message))
 
     return relay
+
+
+async def _send_if_there(request: ProxyRequest, message: dict) -> None:
+    with suppress(ConnectionResetError):  # the exchange itself hears that the client has gone
+        await request.send(message)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Open files that a day may need.
-OPEN_FILES = 1024
+# Open files that a busy day may need: two for each stream, and those of pages.
+OPEN_FILES = 4096
 
 
 def program(home: Path, server) -> Iterator:
@@ -110,13 +110,29 @@ def variables(config, environ, port: int = 0) -> Iterator:
         yield Finding("variables", WARNING, text, "export NO_PROXY=localhost,127.0.0.1")
 
 
-def limits() -> Iterator:
-    """Check how many files and connections a process may have open."""
-    from sessions.checking import WARNING, Finding
+def limits(pid: int | None = None) -> Iterator:
+    """Check how many files and connections a process may have open: the server with that `pid`, else one that starts here."""
+    from sessions.checking import OK, WARNING, Finding
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < OPEN_FILES and soft != resource.RLIM_INFINITY:
-        text = f"a process may have {soft} files open; each stream needs two"
-        yield Finding(
-            "limits", WARNING, text, f"ulimit -n {min(hard, 4096) if hard > 0 else 4096}, or LimitNOFILE= of the unit"
+    soft, hard = _limits_of(pid) or resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"{_count(soft)} files and connections for each process"
+    if pid is None:
+        text += f", {_count(hard)} where it asks for more, as the server does when it starts"
+    most = soft if pid is not None else hard
+    if 0 <= most < OPEN_FILES:
+        remedy = (
+            f"a stream takes two: raise the hard limit to {OPEN_FILES} or more (LimitNOFILE= of the unit, limits.conf)"
         )
+        yield Finding("limits", WARNING, text, remedy)
+    else:
+        yield Finding("limits", OK, text)
+
+
+def _limits_of(pid: int | None) -> tuple[int, int] | None:
+    with suppress(OSError, AttributeError):  # only Linux tells it of another process
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE) if pid is not None else None
+    return None
+
+
+def _count(limit: int) -> str:
+    return "any number of" if limit == resource.RLIM_INFINITY else f"{limit:,}"

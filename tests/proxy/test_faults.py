@@ -3,6 +3,8 @@
 import signal
 import socket
 import time
+from contextlib import suppress
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -235,6 +237,72 @@ def test_an_answer_whose_end_cannot_be_known_is_a_502(raw, upstream, head):
     upstream.script(script)
     assert_error(raw.request(), "anthropic", 502, "not HTTP")
     assert upstream.lost.wait(1)
+
+
+ODD = b"HTTP/1.1 %b Odd\r\ncontent-length: 2\r\n\r\n{}"
+
+
+NO_ANSWERS = {
+    "status 000": (ODD % b"000", "the status 000"),
+    "status 099": (ODD % b"099", "the status 099"),
+    "status 600": (ODD % b"600", "the status 600"),
+    "status 999": (ODD % b"999", "the status 999"),
+    "status 1000": (ODD % b"1000", "not HTTP"),
+    "a status with a sign": (ODD % b"-200", "not HTTP"),
+    "a long header": (
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * (1 << 20) + b"\r\ncontent-length: 2\r\n\r\n{}",
+        "256 KiB of head",
+    ),
+    "many headers": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200_000 + b"\r\n", "256 KiB of head"),
+    "a long reason": (b"HTTP/1.1 200 " + b"OK" * (1 << 19) + b"\r\ncontent-length: 2\r\n\r\n{}", "256 KiB of head"),
+    "a long status": (b"HTTP/1.1 " + b"9" * (1 << 20), "not HTTP"),
+    "interim answers without end": (b"HTTP/1.1 100 Continue\r\n\r\n" * 12_000, "256 KiB of head"),
+    "a negative length": (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}", "not HTTP"),
+    "a list of lengths": (b"HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\n{}", "not HTTP"),
+    "a length beyond all bounds": (b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n", "not HTTP"),
+    "a switch that nobody asked for": (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", "101"),
+}
+
+
+@pytest.mark.parametrize(("head", "words"), NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_an_answer_that_is_none_is_a_502_and_a_failure_of_the_provider(server, upstream, head, words):
+    async def script(exchange):
+        await exchange.read_body()
+        with suppress(ConnectionError):
+            await exchange.send(head)
+        await exchange.until_gone()
+
+    upstream.script(script)
+    mark = uuid4().hex.encode()
+    with RawClient(server.port) as client:
+        client.send(b"GET /v1/models?%b HTTP/1.1\r\nhost: x\r\n\r\n" % mark)
+        answer = client.answer()
+        while answer.status == 100:
+            answer = client.answer()
+        assert_error(answer, "openai", 502, words)
+    query = "select status, success, error from exchanges where query = ? and success is not null"
+    ((status, success, error),) = eventually(lambda: server.rows(query, mark.decode()), "the record")
+    assert (status, success, error.split(":")[0]) == (502, 0, "upstream_reset")
+    assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"0\r\nx: " + b"y" * (1 << 20), b"1;" + b"x=y;" * (1 << 18), b"0\r\n" + b"x: y\r\n" * 100_000, b"1;\x00\r\n"],
+    ids=["a long trailer", "a long extension", "many trailers", "a zero byte in an extension"],
+)
+def test_framing_without_end_never_looks_complete(server, upstream, tail):
+    async def script(exchange):
+        await exchange.read_body()
+        with suppress(ConnectionError):
+            await exchange.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n" + tail)
+        await exchange.until_gone()
+
+    upstream.script(script)
+    with RawClient(server.port) as client:
+        answer = client.request()
+        assert (answer.body, answer.complete) == (b"hello", False)
+    assert upstream.lost.wait(5), "the provider's connection is cut"
 
 
 def test_an_answer_that_breaks_off_resets_a_client_that_only_the_end_could_tell(server, upstream):

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from lunaroute_site.supervisor import MAX_DESCRIPTORS
 from proxy import protocol
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import eventually
@@ -299,4 +300,4 @@ def test_where_descriptors_run_out_further_connections_are_closed_and_it_heals(s
 
 def test_a_server_allows_itself_the_descriptors_that_it_may_have(server):
     soft, hard = server.children()["web"].rlimit(psutil.RLIMIT_NOFILE)
-    assert soft == min(hard, 65_536)
+    assert soft == min(hard, MAX_DESCRIPTORS)

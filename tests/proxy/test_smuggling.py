@@ -222,3 +222,138 @@ def test_nor_does_a_broken_head_of_an_answer_pass(raw, upstream, header):
     else:
         assert answer.status == 502
         assert answer.header(b"set-cookie") is None
+
+
+# -- upgrades ---------------------------------------------------------------------------------------------------
+
+UPGRADE = b"GET /v1/responses HTTP/1.1\r\nhost: x\r\n"
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+WEBSOCKET = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+INNER = b"GET /v1/evil HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def accepting(answer: bytes):
+    """Give a script that answers a handshake with `answer`, and keeps all that comes behind it as the request's body."""
+
+    async def script(exchange):
+        exchange.keep = False
+        await exchange.send(answer)
+        while data := await exchange.reader.read(1 << 16):
+            exchange.request.body += data
+        exchange.upstream.lost.set()
+
+    return script
+
+
+SWITCHED = accepting(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+DECLINED = accepting(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        b"Content-Length: %d\r\n\r\n%b" % (len(INNER), INNER),
+        b"content-length: 00\r\n\r\n" + INNER,
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER),
+        b"transfer-ENCODING: chunked\r\n\r\n0\r\n\r\n" + INNER,
+        b"Connection: content-length\r\nContent-Length: %d\r\n\r\n%b" % (len(INNER), INNER),
+        b"Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + INNER,
+        b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n%b" % (len(INNER), INNER),
+    ],
+)
+@pytest.mark.parametrize("target", [b"/v1/responses", b"/ws/live"], ids=["provider", "own"])
+def test_a_request_for_a_websocket_has_no_body(raw, upstream, framed, target):
+    raw.send(UPGRADE.replace(b"/v1/responses", target) + WEBSOCKET + KEY + framed)
+    answer = raw.until(b"\r\n\r\n")
+    while answer.startswith(b"HTTP/1.1 100"):
+        answer = raw.until(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"HTTP/1.1" not in raw.rest(), "nothing else is answered"
+    assert not upstream.requests
+
+
+# Handshakes that look like more than one thing: what is the provider to see of the request, and is it one for a WebSocket?
+HANDSHAKES = {
+    "as it should be": (WEBSOCKET, True),
+    "a length of nothing": (WEBSOCKET + b"Content-Length: 0\r\n", True),
+    "another case, and blanks": (b"uPGRADE:  WebSocket \r\nconnection: keep-alive, UPGRADE\r\n", True),
+    "several offers in lines": (b"Upgrade: h2c\r\n" + WEBSOCKET, True),
+    "several offers in a list": (b"Upgrade: h2c, websocket\r\nConnection: Upgrade\r\n", False),
+    "a version": (b"Upgrade: websocket/13\r\nConnection: Upgrade\r\n", False),
+    "closing": (b"Upgrade: websocket\r\nConnection: upgrade, close\r\n", True),
+    "an upgrade that Connection does not name": (b"Upgrade: websocket\r\n", False),
+    "Connection alone": (b"Connection: Upgrade\r\n", False),
+    "an offer of HTTP/2": (b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\n", False),
+    "an expectation": (WEBSOCKET + b"Expect: 100-continue\r\n", True),
+    "two keys and no version": (WEBSOCKET + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "is_websocket"), HANDSHAKES.values(), ids=HANDSHAKES)
+def test_a_handshake_is_one_request_to_the_provider(server, upstream, lines, is_websocket):
+    upstream.script(SWITCHED if is_websocket else "echo")
+    with RawClient(server.port) as client:
+        client.send(UPGRADE + lines + KEY + b"\r\n")
+        assert client.head().status == (101 if is_websocket else 200)
+        (request,) = upstream.requests
+        asked = (request.header("upgrade"), request.header("connection"))
+        assert asked == (("websocket", "Upgrade") if is_websocket else (None, None))
+        assert request.header("http2-settings") is None
+        assert b"dGhlIHNhbXBsZSBub25jZQ==" in request.headers_named("sec-websocket-key")
+
+
+@pytest.mark.parametrize("tail", [b"", INNER])
+def test_http_1_0_knows_no_upgrade(raw, upstream, tail):
+    upstream.script("echo")
+    raw.send(UPGRADE.replace(b"1.1", b"1.0") + WEBSOCKET + KEY + b"\r\n" + tail)
+    assert raw.answer().status == 200
+    assert raw.rest() == b""
+    assert [request.header("upgrade") for request in upstream.requests] == [None]
+
+
+def test_a_post_is_no_handshake_and_keeps_its_body(raw, upstream):
+    upstream.script("echo")
+    raw.send(HEAD + WEBSOCKET + KEY + b"content-length: %d\r\n\r\n%b" % (len(INNER), INNER))
+    assert raw.answer().body == INNER
+    assert upstream.requests[-1].header("upgrade") is None
+
+
+def test_what_follows_a_handshake_waits_for_the_switch_and_is_never_a_request(server, upstream):
+    upstream.script(SWITCHED)
+    with RawClient(server.port) as client:
+        client.send(UPGRADE + WEBSOCKET + KEY + b"\r\n" + INNER)
+        assert client.head().status == 101
+    assert upstream.lost.wait(5)
+    assert [request.body for request in upstream.requests] == [INNER]
+    upstream.reset()
+    upstream.script(DECLINED)
+    with RawClient(server.port) as client:
+        client.send(UPGRADE + WEBSOCKET + KEY + b"\r\n" + INNER)
+        answer = client.answer()
+        assert (answer.status, answer.header(b"connection")) == (200, b"close")
+        client.send(INNER)
+        assert client.rest() == b""
+    upstream.close_idle()
+    assert upstream.lost.wait(5)
+    assert [request.body for request in upstream.requests] == [b""]
+
+
+def test_a_switch_that_nobody_asked_for_leaves_nothing_for_the_next_request(raw, upstream):
+    upstream.script(SWITCHED)
+    assert raw.request().status == 502
+    upstream.script("echo")
+    assert raw.request(body=b"two").body == b"two"
+
+
+def test_http_1_0_has_no_chunks(raw, upstream):
+    raw.send(HEAD.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert raw.answer().status == 400
+    assert raw.rest() == b""
+    assert not upstream.requests
+
+
+def test_an_own_page_keeps_no_connection_for_an_upgrade_that_it_does_not_know(raw, upstream):
+    raw.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n" + INNER)
+    assert raw.answer().header(b"connection").lower() == b"close"
+    assert raw.rest() == b""
+    assert not upstream.requests

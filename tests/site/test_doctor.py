@@ -2,17 +2,20 @@
 
 import json
 import os
+import resource
 import shutil
 import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 import zstandard
 
 from lunaroute_site import doctor_commands
 from lunaroute_site.pidfile import take
+from lunaroute_site.upkeep import surroundings
 from sessions.store import Store
 from tests.site.test_commands import run
 from tests.support import planted
@@ -348,6 +351,26 @@ def test_variables_that_are_right_are_so():
     environ = {"ANTHROPIC_BASE_URL": "http://localhost:8081", "OPENAI_BASE_URL": "http://127.0.0.1:8081/v1/"}
     found = doctor_commands.variables(SimpleNamespace(port=8081, host="127.0.0.1"), environ)
     assert {finding.level for finding in found} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "level", "words"),
+    [
+        (1024, 1_048_576, "ok", "1,024 files and connections for each process, 1,048,576 where it asks for more"),
+        (256, resource.RLIM_INFINITY, "ok", "256 files and connections for each process, any number of where"),
+        (1024, 1024, "warning", "1,024 where it asks for more"),
+    ],
+)
+def test_the_limit_of_open_files_is_said_and_warned_of_where_it_is_low(monkeypatch, soft, hard, level, words):
+    monkeypatch.setattr(surroundings.resource, "getrlimit", lambda _: (soft, hard))
+    (found,) = surroundings.limits()
+    assert (found.level, words in found.text) == (level, True)
+
+
+def test_of_a_server_that_runs_its_own_limit_counts(server):
+    web = server.children()["web"]
+    (found,) = surroundings.limits(server.process.pid)
+    assert found.text == f"{web.rlimit(psutil.RLIMIT_NOFILE)[0]:,} files and connections for each process"
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch, tmp_path):
