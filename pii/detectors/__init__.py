@@ -15,6 +15,7 @@ from pii.detectors.email import emails
 from pii.detectors.formats import formats
 from pii.detectors.iban import ibans
 from pii.detectors.keys import private_keys
+from pii.detectors.known_tokens import EXAMPLES
 from pii.detectors.phone import phones
 from pii.detectors.plain import forms
 from pii.detectors.reach import reach
@@ -57,7 +58,7 @@ def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7)
             for detector in DETECTORS[type_]:
                 limits.check()
                 for start, end, confidence, name in detector(form.data):
-                    if confidence >= min_confidence:
+                    if confidence >= min_confidence and form.data[start:end] not in EXAMPLES:
                         place = (*form.origin(start, end), type_, name)
                         found[place] = max(confidence, found.get(place, 0))
     return sorted(Finding(start, end, type_, sure, name) for (start, end, type_, name), sure in found.items())

@@ -1,82 +1,136 @@
-"""Secrets that are known by their form alone. One line a form: name, how it begins, how it goes on, confidence, source."""
+"""Secrets that are known by their form alone: what `known_tokens` lists, and JSON web tokens."""
 
+import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
+
+import re2
 
 from pii.detectors.base import Hit, look, search
+from pii.detectors.known_tokens import EXAMPLES, FORMATS, JSON_WEB_TOKEN, Format
 
-
-class Format(NamedTuple):
-    name: str
-    begins: str  # what all of its kind begin with: RE2 finds it
-    goes_on: str  # the rest, at that place; a first group is the secret, if not all of it is
-    confidence: float
-    source: str
-
-
-_ = r"A-Za-z0-9_\-"  # base64url
-FORMATS = (
-    Format("aws-access-key", r"\b(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA)", r"[A-Z2-7]{16}|[A-Z0-9]{16}", 0.98, "AWS IAM: unique identifiers"),
-    Format("google-api-key", r"\bAIza", rf"[{_}]{{35}}", 0.98, "Google Cloud: API keys"),
-    Format("google-oauth-secret", r"\bGOCSPX-", rf"[{_}]{{28}}", 0.98, "Google identity: client secrets"),
-    Format("google-oauth-token", r"\bya29\.", rf"[{_}.]{{30,1024}}", 0.95, "Google identity: access tokens"),
-    Format("github-token", r"\bgh[pousr]_", r"[A-Za-z0-9]{36,255}", 0.98, "GitHub: token prefixes"),
-    Format("github-fine-grained-token", r"\bgithub_pat_", r"[A-Za-z0-9_]{36,255}", 0.98, "GitHub: token prefixes"),
-    Format("gitlab-token", r"\bgl(?:pat|ptt|dt|rt|cbt|ft|oas|soat|agent|imt|ffct)-", rf"[{_}.]{{20,300}}", 0.98, "GitLab: token overview"),
-    Format("slack-token", r"\bxox[abeoprsc]-|\bxapp-", r"[A-Za-z0-9-]{10,250}", 0.98, "Slack: token types"),
-    Format("slack-webhook", r"\bhooks\.slack\.com/", r"(?:services|workflows|triggers)/([A-Za-z0-9_/]{20,120})", 0.95, "Slack: incoming webhooks"),
-    Format("stripe-key", r"\b(?:sk|rk|pk)_(?:live|test)_", r"[A-Za-z0-9]{10,250}", 0.98, "Stripe: API keys"),
-    Format("stripe-webhook-secret", r"\bwhsec_", r"[A-Za-z0-9+/]{24,100}={0,2}", 0.98, "Stripe: webhook signatures"),
-    Format("anthropic-key", r"\bsk-ant-", rf"[{_}]{{20,250}}", 0.98, "Anthropic: API keys"),
-    Format("openai-key", r"\bsk-(?:proj|svcacct|admin|None)-", rf"[{_}]{{20,250}}", 0.98, "OpenAI: API keys"),
-    Format("openrouter-key", r"\bsk-or-v1-", r"[0-9a-f]{40,80}", 0.98, "OpenRouter: API keys"),
-    Format("secret-key", r"\bsk-", r"(?=[A-Za-z0-9]*[0-9])[A-Za-z0-9]{20,128}(?![A-Za-z0-9_-])", 0.9, "OpenAI and compatible: older API keys"),
-    Format("npm-token", r"\bnpm_", r"[A-Za-z0-9]{36}", 0.98, "npm: about access tokens"),
-    Format("pypi-token", r"\bpypi-AgE", rf"[{_}]{{40,512}}", 0.98, "PyPI: API tokens (macaroons)"),
-    Format("huggingface-token", r"\b(?:hf_|api_org_)", r"[A-Za-z0-9]{30,64}", 0.98, "Hugging Face: user access tokens"),
-    Format("telegram-token", r"\b[0-9]{8,10}:AA", rf"[{_}]{{33}}", 0.98, "Telegram: Bot API"),
-    Format("sendgrid-key", r"\bSG\.", rf"[{_}]{{16,32}}\.[{_}]{{16,64}}", 0.98, "SendGrid: API keys"),
-    Format("twilio-key", r"\b(?:SK|AC)[0-9a-f]", r"[0-9a-f]{31}", 0.9, "Twilio: API keys, account SIDs"),
-    Format("mailgun-key", r"\bkey-", r"[0-9a-f]{32}", 0.9, "Mailgun: API keys"),
-    Format("digitalocean-token", r"\bdo[opr]_v1_", r"[0-9a-f]{64}", 0.98, "DigitalOcean: personal access tokens"),
-    Format("shopify-token", r"\bshp(?:at|ca|pa|ss)_", r"[0-9a-fA-F]{32}", 0.98, "Shopify: access tokens"),
-    Format("vault-token", r"\bhv[sbr]\.", rf"[{_}]{{24,300}}", 0.95, "HashiCorp Vault: tokens"),
-    Format("databricks-token", r"\bdapi[0-9a-f]", r"[0-9a-f]{31}", 0.95, "Databricks: personal access tokens"),
-    Format("docker-token", r"\bdckr_(?:pat|oat)_", rf"[{_}]{{20,64}}", 0.98, "Docker: access tokens"),
-    Format("groq-key", r"\bgsk_", r"[A-Za-z0-9]{40,64}", 0.98, "Groq: API keys"),
-    Format("xai-key", r"\bxai-", r"[A-Za-z0-9]{70,100}", 0.98, "xAI: API keys"),
-    Format("perplexity-key", r"\bpplx-", r"[A-Za-z0-9]{40,64}", 0.98, "Perplexity: API keys"),
-    Format("replicate-token", r"\br8_", r"[A-Za-z0-9]{37}", 0.95, "Replicate: API tokens"),
-    Format("linear-key", r"\blin_api_", r"[A-Za-z0-9]{40}", 0.98, "Linear: API keys"),
-    Format("notion-token", r"\b(?:ntn_|secret_)", r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{43,50}", 0.95, "Notion: integration tokens"),
-    Format("age-key", r"\bAGE-SECRET-KEY-1", r"[A-Z0-9]{58}", 0.98, "age: secret keys (Bech32)"),
-    Format("atlassian-token", r"\bATATT3", rf"[{_}=]{{60,300}}", 0.98, "Atlassian: API tokens"),
-    Format("square-token", r"\bEAAA[A-Za-z0-9]", rf"[{_}]{{55,80}}", 0.9, "Square: access tokens"),
-    Format("json-web-token", r"\beyJ", rf"[{_}]{{10,4096}}\.eyJ[{_}]{{4,8192}}\.[{_}]*|[{_}]{{10,4096}}\.[{_}]*\.[{_}]{{8,64}}\.[{_}]{{8,8192}}\.[{_}]{{8,64}}", 0.95, "RFC 7519, RFC 7516"),
-)  # fmt: skip
-
-_MORE = 10  # characters after a beginning, without which it is none
-_BEGINS = search(f"(?:{'|'.join(form.begins for form in FORMATS)})[A-Za-z0-9_./+-]{{{_MORE}}}")
-_WHOLE = [(look(f"(?:{form.begins})"), look(f"(?:{form.begins})(?:{form.goes_on})"), form) for form in FORMATS]
+_EDGE = r"\b"
+_WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _REPEATED = search(r"(?i)(?:x{8}|\*{4}|\.{4}|0{16}|your[_-]?|placeholder|redacted)")
+_CHECKED = 256  # characters of a token in which something is looked for that stands for one
 
 
-@lru_cache(maxsize=4096)
-def _of(beginning: bytes) -> list[tuple]:
-    return [(whole, form) for begins, whole, form in _WHOLE if begins.fullmatch(beginning)]
+_CLASS = re.compile(r"(\[[^\]]+\])\{(\d+)")
+_ENOUGH = 10  # characters of a class that tell a token from a word
+
+
+def _next(goes_on: str) -> str:
+    """What a token goes on with, as far as a class of characters says so."""
+    match = _CLASS.match(goes_on)
+    return f"{match[1]}{{{min(int(match[2]), _ENOUGH)}}}" if match else ""
+
+
+class _Compiled:
+    """A format that is looked for."""
+
+    __slots__ = ("before", "format", "is_at_an_edge", "length_before", "searched", "whole")
+
+    def __init__(self, form: Format) -> None:
+        begins = f"(?:{form.begins.removeprefix(_EDGE)})"
+        self.format = form
+        self.is_at_an_edge = form.begins.startswith(_EDGE)
+        self.searched = begins + (form.then or _next(form.goes_on))
+        self.whole: re.Pattern[bytes] = look(f"{begins}(?:{form.goes_on})")
+        self.length_before, pattern = form.before or (0, "")
+        self.before: re.Pattern[bytes] = look(f"(?:{pattern})$")
+
+    def found(self, data: bytes, start: int) -> Hit | None:
+        """The token of this format of which what is searched for stands at `start`."""
+        if self.is_at_an_edge and start and data[start - 1] in _WORD:
+            return None
+        match = self.whole.match(data, start)
+        if not match:
+            return None
+        first, end = match.span(1 if match.lastindex else 0)
+        if self.length_before:
+            first -= self.length_before
+            if first < 0 or not self.before.match(data, first, start):
+                return None
+        return first, end, self.format.confidence, self.format.name
+
+
+_FORMATS = [_Compiled(form) for form in FORMATS]
+
+
+def _any_of(is_at_an_edge: bool) -> str:
+    return "|".join(form.searched for form in _FORMATS if form.is_at_an_edge == is_at_an_edge)
+
+
+# All in one pass. RE2's states for hundreds of beginnings stay few, as nearly all text leaves each at its first letters.
+_BEGINS = search(f"{_any_of(False)}|(?:^|[^A-Za-z0-9])(?:{_any_of(True)}|eyJ[A-Za-z0-9_-]{{10}})")
+_LONGEST = 128  # bytes by which it is clear whose beginning it is
+
+
+def _set() -> re2.Set:
+    options = re2.Options()
+    options.max_mem = 64 << 20
+    made = re2.Set.MatchSet(options)
+    for form in _FORMATS:
+        made.Add(form.searched.encode())
+    made.Compile()
+    return made
+
+
+_WHOSE = _set()
+
+
+def _stands_for_one(value: bytes) -> bool:
+    return bool(_REPEATED.search(value[:_CHECKED])) or value in EXAMPLES
+
+
+def _token(data: bytes, start: int) -> Hit | None:
+    """The token of which what is searched for stands at `start`: the first of the table."""
+    for number in sorted(_WHOSE.Match(data[start : start + _LONGEST]) or ()):
+        if hit := _FORMATS[number].found(data, start):
+            return hit
+    return None
+
+
+_PART = look(r"[A-Za-z0-9_-]*")
+
+
+def _web_token(data: bytes, start: int) -> tuple[Hit | None, int]:
+    """The JSON web token that begins at `start`, three parts of base64url and dots (RFC 7519) or five if it is encrypted
+    (RFC 7516), and how far it was looked for.
+
+    Parts may have any length. Where no dot follows one, none follows what begins within it either: so each is read only
+    once, however often a token seems to begin.
+    """
+    parts = []
+    at = start
+    while len(parts) < 5:
+        end = _PART.match(data, at).end()  # type: ignore[union-attr]
+        parts.append((at, end))
+        if data[end : end + 1] != b".":
+            break
+        at = end + 1
+    lengths = [end - begin for begin, end in parts]
+    if len(parts) == 5 and lengths[0] > 12 and min(lengths[2:]) >= 8:
+        end = parts[4][1]
+    elif len(parts) >= 3 and lengths[0] > 12 and lengths[1] >= 7 and data.startswith(b"eyJ", parts[1][0]):
+        end = parts[2][1]
+    else:
+        return None, parts[0][1]
+    return (start, end, JSON_WEB_TOKEN.confidence, JSON_WEB_TOKEN.name), end
 
 
 def formats(data: bytes) -> Iterator[Hit]:
     done = 0
     for match in _BEGINS.finditer(data):
-        start = match.start()
-        if start < done or (start and data[start - 1] in b"-" and data[start - 2 : start - 1].isalnum()):
+        start, end = match.span()
+        if end <= done:
             continue
-        for whole, form in _of(match.group()[:-_MORE]):
-            found = whole.match(data, start)
-            if not found or _REPEATED.search(found.group()):
-                continue
-            yield *found.span(1 if found.lastindex else 0), form.confidence, form.name
-            done = found.end()
-            break
+        seen, hit = done, _token(data, start)
+        if not hit and data[start] not in _WORD:  # what stands before one that must not follow a letter
+            start += 1
+            hit = _token(data, start)
+        if not hit and start >= done and data.startswith(b"eyJ", start):
+            hit, done = _web_token(data, start)
+        if hit and hit[0] >= seen:
+            done = hit[1]
+            if not _stands_for_one(data[hit[0] : hit[1]]):
+                yield hit
