@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# The tests start hundreds of processes: let what is compiled be kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup serve test lint bench tools clean
 
 setup: $(VENV)/.installed

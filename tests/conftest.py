@@ -34,9 +34,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each process begin to collect at another file: what one has compiled, the others take as it is."""
+    if hasattr(config, "workerinput") and config.args == ["tests"]:
+        files = sorted(str(path) for path in Path("tests").rglob("test_*.py"))
+        number = int(config.workerinput["workerid"].removeprefix("gw"))
+        first = len(files) * number // config.workerinput["workercount"]
+        config.args = files[first:] + files[:first]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only the tests that run alone are wanted, leave the other files be."""
+    if config.option.markexpr == "alone" and collection_path.suffix == ".py":
+        return "mark.alone" not in collection_path.read_text() or None
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run the tests of a module that share something: else each would make it for itself."""
+    items.sort(key=lambda item: item.path)  # all processes have the same order
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in fixtures):

@@ -106,12 +106,12 @@ def test_a_private_key_in_a_string_in_a_quotation_or_in_a_diff(line_end):
     assert found(f'"{text}"')[0] == ("SECRET", text)
 
 
-SAMPLES = [sample.text for sample in positives(3)[::7]] + [sample.text for sample in negatives(3)[::40]]
+def samples() -> st.SearchStrategy[str]:
+    """Some of the corpus, which takes a while to make."""
+    return st.sampled_from([s.text for s in positives(3)[::7]] + [s.text for s in negatives(3)[::40]])
 
 
-@given(
-    st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=8), st.sampled_from(["\n", " ", ", ", " and "]), st.data()
-)
+@given(st.lists(st.deferred(samples), min_size=1, max_size=8), st.sampled_from(["\n", " ", ", ", " and "]), st.data())
 def test_what_is_settled_never_changes(texts, between, data):
     """However much is still to come: the findings before `reach` are the whole text's, and none goes past it."""
     text = between.join(texts)

@@ -1,7 +1,9 @@
 """Starts servers quickly: a process that has imported what all of them need, and forks.
 
-Python takes half a second of processor time to load the libraries, and the suite starts hundreds of servers. What is forked
-then runs `manage.py` as a fresh interpreter would: with its own environment, working directory, session and output.
+Python takes more than a second of processor time to load the libraries and this tree's own modules, and the suite starts
+hundreds of servers. What is forked then runs `manage.py` as a fresh interpreter would: with its own environment, settings,
+working directory, session and output. Nothing that depends on a configuration is loaded before the fork: a module that asks
+for such a setting while it is imported stops the process that forks, and belongs in OWN_TO_EACH.
 """
 
 import atexit
@@ -22,17 +24,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
-# What can be imported before there are settings.
 LIBRARIES = (
     "django.db.models django.contrib.admin.options django.core.management django.template.defaulttags django.test.signals "
     "django.core.handlers.asgi django.core.cache django.contrib.staticfiles.finders django.db.migrations.executor "
-    "django.db.backends.sqlite3.base ninja ninja.openapi channels.layers celery.app.base kombu.transport.filesystem "
+    "django.db.backends.sqlite3.base django.contrib.auth.views django.contrib.sessions.backends.db "
+    "django.contrib.messages.storage.fallback ninja ninja.openapi channels.layers celery.app.base kombu.transport.filesystem "
     "pydantic orjson msgspec yaml httpx zstandard brotli cryptography.fernet cryptography.hazmat.primitives.kdf.hkdf "
     "phonenumbers genai_prices psycopg dj_database_url whitenoise.middleware markdown_it pygments.lexers tzlocal websockets.server "
     "re2 authlib.integrations.django_client requests prometheus_client django_prometheus.exports django_htmx httptools uvloop "
-    "daphne.ws_protocol twisted.web.http twisted.internet.asyncioreactor twisted.internet.endpoints channels.routing "
-    "channels.generic.websocket channels.security.websocket"
+    "daphne.ws_protocol daphne.http_protocol twisted.web.http twisted.internet.asyncioreactor twisted.internet.endpoints "
+    "channels.routing channels.generic.websocket channels.security.websocket"
 ).split()
+# What servers and commands import of this tree.
+MODULES = (
+    "sessions.urls sessions.recorder sessions.live sessions.live_hub sessions.summary sessions.metrics sessions.tally "
+    "sessions.budgets.keeper sessions.keeping.planning proxy.urls proxy.protocol proxy.link proxy.meter routing.metrics "
+    "routing.shared team.limits team.pages lunaroute_site.supervisor lunaroute_site.serving lunaroute_site.metrics "
+    "lunaroute_site.middleware lunaroute_site.forwarded lunaroute_site.health lunaroute_site.owner lunaroute_site.errors "
+    "lunaroute_site.peers lunaroute_site.upkeep.upgrade"
+).split()
+# Modules that read the configuration as they are imported, and Twisted's choice of a loop.
+OWN_TO_EACH = {
+    "lunaroute_site.settings", "lunaroute_site.urls", "lunaroute_site.celery", "lunaroute_site.asgi", "twisted.internet.reactor",
+}  # fmt: skip
+# Settings that differ from server to server.
+CONFIGURED = {
+    "LUNAROUTE", "HOME", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASES", "CHANNEL_LAYERS", "TIME_ZONE", "LOGGING",
+}  # fmt: skip
 # In place of a program: the first argument is Python's code.
 CODE = "-c"
 _lock = threading.Lock()
@@ -122,13 +140,30 @@ def _ask(question: dict) -> dict:
         return json.loads(_process.stdout.readline())
 
 
+def _import_all() -> None:
+    """Import libraries and modules, under settings that have no value where configurations differ."""
+    import django
+    from django.conf import empty, settings
+    from django.db import connections
+
+    with TemporaryDirectory(prefix="lunaroute-zygote-") as home:
+        os.environ["LUNAROUTE_HOME"] = home
+        values = runpy.run_module("lunaroute_site.settings")
+    same = {name: value for name, value in values.items() if name.isupper() and name not in CONFIGURED}
+    settings.configure(**same, LOGGING_CONFIG=None)
+    django.setup()
+    for name in (*LIBRARIES, *MODULES):
+        import_module(name)
+    assert not OWN_TO_EACH & set(sys.modules), OWN_TO_EACH & set(sys.modules)
+    # As if nobody had asked for settings, nor for the database.
+    settings._wrapped = empty
+    sys.modules["lunaroute_site.config"].current.cache_clear()
+    connections.__dict__.clear()
+    connections.__init__()
+
+
 def _serve() -> None:
-    for name in LIBRARIES:
-        with suppress(Exception):  # it is then imported by who needs it
-            import_module(name)
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    assert "twisted.internet.reactor" not in sys.modules, "servers choose one"
-    assert not loaded & {"lunaroute_site", "proxy", "sessions", "routing", "pii", "team"}, "servers load these anew"
+    _import_all()
     gc.freeze()  # children look for garbage among their own objects only
     for line in iter(sys.stdin.readline, ""):
         question = json.loads(line)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from tests.site.test_docs import blocks
+from tests.support import zygote
 from tests.support.server import ROOT, environment, eventually, free_port
 from tests.team.conftest import Team
 
@@ -42,19 +44,27 @@ def test_users_and_tokens_are_made_as_the_page_says(team: Team):
 
 
 def test_bad_calls_say_what_is_wrong(team: Team):
-    home = team.server.home.parent
+    environ = environment(team.server.home.parent, LUNAROUTE_CONFIG=str(team.server.home.parent / "team.yaml"))
     for call, words in (
         ("add alice", "there is a user alice already"),
         ("add 'al ice'", "valid username"),
         ("token nobody", "there is no user nobody"),
         ("token alice --days 0", "expected 1 or more"),
         ("share moon alice nobody", "there is no user nobody"),
-        ("add frank --password <<<short", "too short"),
     ):
-        done = shell(home, f"lunaroute-server users {call}", LUNAROUTE_CONFIG=str(home / "team.yaml"))
+        done = zygote.run("lunaroute_site.cli", ["users", *shlex.split(call)], environ)
         assert done.returncode == 1, call
         assert words in done.stderr, (call, done.stderr)
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_password_that_is_too_short_is_refused(team: Team):
+    home = team.server.home.parent
+    script = "lunaroute-server users add frank --password <<<short"
+    done = shell(home, script, LUNAROUTE_CONFIG=str(home / "team.yaml"))
+    assert done.returncode == 1
+    assert "too short" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_server_without_containers_starts_as_the_page_says(tmp_path, postgres_url):

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.support import zygote
 from tests.support.live import open_socket
-from tests.support.server import eventually
+from tests.support.server import environment, eventually
 from tests.team.conftest import ANSWER, Team
-from tests.team.test_docs import shell
 
 SECRETS = {"alice": "walnut-tree", "bob": "pepper-mill"}
 
@@ -341,10 +341,10 @@ def test_reads_searches_exports_deletions_and_changes_are_on_the_audit_log(recor
 
 
 def test_a_page_that_is_open_follows_no_longer_than_its_user_may(team):
-    home = team.server.home.parent
+    environ = environment(team.server.home.parent, LUNAROUTE_CONFIG=str(team.server.home.parent / "team.yaml"))
 
     def users(command: str) -> str:
-        done = shell(home, f"lunaroute-server users {command}", LUNAROUTE_CONFIG=str(home / "team.yaml"))
+        done = zygote.run("lunaroute_site.cli", ["users", *command.split()], environ)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
