@@ -50,6 +50,11 @@ class HttpServer(Section):
     web_processes: Annotated[int, Field(ge=1, le=64)] = 1
     announce_stop_secs: Annotated[float, Field(ge=0, le=300)] = 0
     drain_secs: Annotated[float, Field(ge=0, le=86_400)] = 30
+    head_timeout_secs: Annotated[float, Field(ge=0.1, le=3600)] = 30
+    body_timeout_secs: Annotated[float, Field(ge=0.1, le=3600)] = 30
+    min_body_bytes_per_sec: Annotated[float, Field(ge=0)] = 1024
+    idle_timeout_secs: Annotated[float, Field(ge=0.1, le=86_400)] = 300
+    max_unfinished_per_client: Annotated[int, Field(ge=1)] = 128
     sse_keepalive_enabled: bool = False
     sse_keepalive_secs: Annotated[float, Field(ge=0.05, le=3600)] = 15
 

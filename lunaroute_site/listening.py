@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 BACKLOG = 1024
+# Seconds of silence after which the system asks whether a client is still there.
+KEEPALIVE = 60
 # Where the kernel shares new connections out among sockets of one port; elsewhere the last one would get them all.
 CAN_SHARE = sys.platform == "linux"
 
@@ -73,6 +75,10 @@ def _bound(family: int, kind: int, proto: int, address: tuple, is_shared: bool) 
     listener = socket.socket(family, kind, proto)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by its connections: a client that has vanished while it waited for an answer is noticed.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)
         if is_shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

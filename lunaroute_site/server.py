@@ -7,13 +7,11 @@ connection, so each request is looked at by the data plane first.
 """
 
 import asyncio
-import errno
 import logging
 import os
 import resource
 import signal
 import socket
-import sys
 from functools import partial
 from io import BytesIO
 
@@ -31,13 +29,15 @@ from daphne.server import Server as DaphneServer  # noqa: E402
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.logger import globalLogBeginner  # noqa: E402
+from twisted.web.http import HTTPChannel  # noqa: E402
 
 from lunaroute_site.peers import Peers  # noqa: E402
 from lunaroute_site.tls import Certificates, TlsTransport  # noqa: E402
-from proxy import state  # noqa: E402
+from proxy import descriptors, state  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
 from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
+from proxy.waiting import BODY, UNUSED, Limits, Pace, Room, client_of  # noqa: E402
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -48,6 +48,8 @@ HANDSHAKE_TIMEOUT = 15
 # Seconds that a page may take to read one message, and the most bytes of one that a page may send.
 MESSAGE_TIMEOUT, MAX_MESSAGE = 20, 1 << 20
 GOING_AWAY = 1001  # RFC 6455, section 7.4.1
+# The answer to a request of whose body too little comes.
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class OwnRequest(WebRequest):
@@ -61,9 +63,11 @@ class OwnRequest(WebRequest):
     def gotLength(self, length: int | None) -> None:  # noqa: N802 (Twisted's name)
         # Twisted puts what is long into a temporary file; it may be a text to try redaction on.
         self.content = BytesIO()
+        self.channel.has_head = True
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         self._received += len(data)
+        self.channel.moved = self._received
         if self._received <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             self.content.write(data)
 
@@ -74,7 +78,11 @@ class OwnRequest(WebRequest):
         # Daphne would believe any client where the application's paths begin; a WebSocket's request goes on from here too.
         self.requestHeaders.removeHeader(b"daphne-root-path")
         is_websocket = self.requestHeaders.getRawHeaders(b"upgrade", [b""])[0].lower() == b"websocket"  # as Daphne asks
-        if is_websocket and not self._received:
+        self.channel.begin_answer()
+        lengths = self.requestHeaders.getRawHeaders(b"content-length", [b"0"])
+        has_body = lengths != [b"0"] or self.requestHeaders.hasHeader(b"transfer-encoding")
+        if is_websocket and not has_body:
+            self.channel.leave_room()  # which would hear nothing of its end
             super().process()
             return
         # The next request on this connection may be for a provider: it begins on a new one.
@@ -98,6 +106,75 @@ class OwnRequest(WebRequest):
             self.loseConnection()  # what was written still goes out; the framing tells that more was due
         else:
             self.channel.transport.abortConnection()
+
+
+class OwnChannel(HTTPChannel):
+    """Twisted's connection, which ends where its client lets it wait for a head, a body, or a reader of the answer."""
+
+    has_head = is_whole = False
+    moved = 0  # bytes of the request's body, then of the answer as far as it was written
+
+    def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
+        self.room: Room = self.factory.server.context.room
+        self._clock = self.factory.server.loop.time
+        self._since, self._pace = self._clock(), Pace()
+        peer = self.transport.getPeer()
+        self._address = client_of(peer.host)
+        self.room.come(self, self._address, 0 if isinstance(self.transport, TlsTransport) else self.transport.fileno())
+        super().connectionMade()
+
+    def connectionLost(self, reason) -> None:  # noqa: N802 (Twisted's name)
+        self.leave_room()
+        super().connectionLost(reason)
+
+    def leave_room(self) -> None:
+        self.room.gone(self, self._address)
+
+    def begin_answer(self) -> None:
+        """Note that the request is whole."""
+        self.is_whole, self.moved, self._pace = True, 0, Pace()
+
+    def write(self, data: bytes) -> None:
+        self.moved += len(data)
+        super().write(data)
+
+    def writeSequence(self, parts) -> None:  # noqa: N802 (Twisted's name)
+        self.moved += sum(map(len, parts))
+        super().writeSequence(parts)
+
+    def client(self) -> str:
+        """Give the address that it counts for."""
+        return self._address
+
+    def waits(self) -> tuple[int, float] | None:
+        """Give what for and since when it waits for its client (proxy/waiting.py)."""
+        return None if self.is_whole else (BODY if self.has_head else UNUSED, self._since)
+
+    def drop(self) -> None:
+        """End it for want of room."""
+        self.transport.abortConnection()
+
+    def look(self, now: float) -> None:
+        """End it where its client has kept everybody waiting for too long."""
+        limits = self.room.limits
+        if self.is_whole:
+            unread = _unread(self.transport)
+            if self._pace.is_too_slow(now, self.moved - unread, unread > 0, limits):
+                self.transport.abortConnection()
+        elif not self.has_head:
+            if now - self._since > limits.head:
+                self.transport.abortConnection()
+        elif self._pace.is_too_slow(now, self.moved, True, limits):
+            self.transport.write(TIMED_OUT)
+            self.is_whole = True  # whether this is read
+            self.loseConnection()
+
+
+def _unread(transport) -> int:
+    """Give how many bytes wait for the client to read."""
+    if isinstance(transport, TlsTransport):
+        return transport.unread
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
 
 class OwnSocket(WebSocketProtocol):
@@ -155,6 +232,8 @@ class OwnSocket(WebSocketProtocol):
 class OwnFactory(HTTPFactory):
     """Makes Daphne's protocols for connections that the data plane hands over."""
 
+    protocol = OwnChannel
+
     def buildProtocol(self, addr):  # noqa: N802 (Twisted's name)
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = OwnRequest
@@ -183,7 +262,7 @@ class Server(DaphneServer):
         tls = settings.LUNAROUTE.tls
         self._certificates = Certificates(tls) if tls is not None else None
         self._stopping: asyncio.Task | None = None
-        self._hurry = self._is_full = False
+        self._hurry = self._is_full = self._has_excess = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; streams in flight get `http_server.drain_secs`."""
@@ -193,7 +272,16 @@ class Server(DaphneServer):
         self.connections = {}
         self.http_factory = OwnFactory(self)
         self._set_up_websockets()
-        self.context = ServerContext(DataPlane(), loop, state.current.max_body, self.hand_over)
+        http = settings.LUNAROUTE.http_server
+        limits = Limits(
+            http.head_timeout_secs, http.body_timeout_secs, http.min_body_bytes_per_sec, http.idle_timeout_secs,
+            http.max_unfinished_per_client,
+        )  # fmt: skip
+        room = Room(limits, state.current.trusted)
+        descriptors.make_room = room.make_room
+        self.context = ServerContext(DataPlane(), loop, state.current.max_body, self.hand_over, room)
+        # A limit that is shorter than the time between two sweeps would be kept late.
+        self._sweep_every = min(SWEEP_EVERY, limits.head / 2, limits.body / 2, limits.idle / 2)
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
         reactor.callWhenRunning(lambda: loop.create_task(self._start()))
@@ -250,26 +338,31 @@ class Server(DaphneServer):
             )
             for listener in self.sockets
         ]
-        self.loop.call_later(SWEEP_EVERY, self._sweep)
+        self.loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
         self.context.sweep()
-        self._look_at_descriptors()
+        self._tell_of_room()
         if self._certificates is not None:
             self._certificates.look()
-        self.loop.call_later(SWEEP_EVERY, self._sweep)
+        self.loop.call_later(self._sweep_every, self._sweep)
 
-    def _look_at_descriptors(self) -> None:
-        """Say once when descriptors run out: new connections are then closed as soon as they are made (libuv does it)."""
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        connections = len(self.context.connections)
-        is_full = 3 * connections > limit and _descriptors() > 0.95 * limit  # to count them costs something
-        if is_full and not self._is_full:
+    def _tell_of_room(self) -> None:
+        """Say once when connections had to go, and again when that has ended and comes back."""
+        room = self.context.room
+        if room.dropped and not self._is_full:
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             logger.error(
-                "%d connections, and no more than %d descriptors: further connections are closed at once; "
-                "`ulimit -n` (LimitNOFILE) sets that limit", connections, limit
+                "%d connections, and no more than %d descriptors: those on which no whole request has come are closed, and where "
+                "all have one further requests get a 503; `ulimit -n` (LimitNOFILE) sets that limit", len(room), limit
             )  # fmt: skip
-        self._is_full = is_full
+        if room.excess and not self._has_excess:
+            logger.warning(
+                "a client has more than %d connections on which no whole request has come: the oldest are closed "
+                "(http_server.max_unfinished_per_client)", room.limits.unfinished
+            )  # fmt: skip
+        self._is_full, self._has_excess = room.dropped > 0, room.excess > 0
+        room.dropped = room.excess = 0
 
     def _from_supervisor(self) -> None:
         try:
@@ -296,7 +389,11 @@ class Server(DaphneServer):
             return
         sock = transport.get_extra_info("socket")
         transport.pause_reading()
-        family, fd = sock.family, os.dup(sock.fileno())
+        try:
+            family, fd = sock.family, os.dup(sock.fileno())
+        except OSError:  # no descriptor is left
+            transport.abort()
+            return
         transport.abort()
         if family not in (socket.AF_INET, socket.AF_INET6):
             os.close(fd)
@@ -352,14 +449,6 @@ class Server(DaphneServer):
             connection.transport.abort()
         if tasks:
             await asyncio.wait(tasks, timeout=CUT_TIMEOUT)
-
-
-def _descriptors() -> int:
-    """Give how many descriptors this process has; 0 where the system does not tell."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError as error:  # to look takes one, too
-        return sys.maxsize if error.errno == errno.EMFILE else 0
 
 
 class _Replaying:

@@ -86,6 +86,11 @@ class TlsTransport(asyncio.Protocol):
         if self._producer is not None:
             self._producer.resumeProducing()
 
+    @property
+    def unread(self) -> int:
+        """Bytes that wait for the client to read."""
+        return self._transport.get_write_buffer_size()
+
     # -- Twisted's ------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:

@@ -104,7 +104,8 @@ class End(msgspec.Struct, frozen=True):
 
     ``error`` is None or one of ``client_disconnected``, ``upstream_connect``, ``upstream_timeout``,
     ``upstream_reset`` (before the answer's head), ``upstream_broken`` (in the middle of the answer),
-    ``request_too_large``, ``bad_request``, ``shutdown``, ``internal``; ``error_message`` says it in words.
+    ``request_too_large``, ``request_timeout`` (its body came too slowly), ``bad_request``, ``overloaded`` (LunaRoute had no
+    more descriptors), ``shutdown``, ``internal``; ``error_message`` says it in words.
     ``capture`` is ``full``, ``truncated`` (a body was longer than is kept) or ``metadata`` (the recorder was
     too far behind: no bodies).
     """

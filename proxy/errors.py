@@ -11,6 +11,7 @@ _TYPES = {
     401: ("authentication_error", "invalid_request_error"),
     403: ("permission_error", "invalid_request_error"),
     404: ("not_found_error", "invalid_request_error"),
+    408: ("timeout_error", "server_error"),
     413: ("request_too_large", "invalid_request_error"),
     426: ("invalid_request_error", "invalid_request_error"),
     429: ("rate_limit_error", "insufficient_quota"),
@@ -19,6 +20,14 @@ _TYPES = {
     503: ("overloaded_error", "server_error"),
     504: ("timeout_error", "server_error"),
 }
+
+
+class NotServed(Exception):
+    """LunaRoute itself does not go on with a request. `kind` is an error name of :class:`proxy.capture.End`."""
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.kind = status, kind
 
 
 class UpstreamError(Exception):

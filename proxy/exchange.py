@@ -130,8 +130,8 @@ class Exchange:
         """End because nobody waits for the answer any more."""
         if state.current.cutting:
             self.abandon("shutdown", f"LunaRoute was stopped {when}")
-        elif "malformed" in self.scope:
-            self.abandon("bad_request", self.scope["malformed"])
+        elif "fault" in self.scope:
+            self.abandon(*self.scope["fault"])
         else:
             self.abandon("client_disconnected", f"the client went away {when}")
 

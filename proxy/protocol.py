@@ -18,8 +18,10 @@ from urllib.parse import unquote
 
 import httptools
 
+from proxy.descriptors import NO_MORE
 from proxy.errors import error_body, error_headers
-from proxy.headers import Headers
+from proxy.headers import Headers, first
+from proxy.waiting import BODY, KEPT, UNUSED, Pace, Room, client_of
 from routing.paths import dialect_of_path, is_own
 
 # Bytes in one direction at which the other side is held up, per stream.
@@ -30,8 +32,8 @@ NO_FORWARD_PROXY = (
 # A request line and headers beyond this are not HTTP from a coding assistant.
 MAX_HEAD = 256 * 1024
 MAX_PIPELINED = 8
-# Seconds: for a head to be complete, for an idle connection, and to read on after an early answer.
-HEAD_TIMEOUT, IDLE_TIMEOUT, LINGER = 30, 300, 1
+# Seconds to read on after an early answer.
+LINGER = 1
 
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 BODILESS = (204, 304)
@@ -42,26 +44,26 @@ class BadRequest(Exception):
 
 
 TOO_LONG = "The request's head is longer than 256 KiB."
+TOO_SLOW = "The request's body came too slowly (http_server.body_timeout_secs, http_server.min_body_bytes_per_sec)."
+NOT_READ = "the client read nothing of its answer (http_server.idle_timeout_secs)"
 
 
 class ServerContext:
     """What all connections of a server share.
 
-    `hand_over` takes the connection of a request for LunaRoute's own pages: (socket transport, bytes so far).
+    `hand_over` takes the connection of a request for LunaRoute's own pages: (socket transport, bytes so far). `room` has
+    those connections, too.
     """
 
-    def __init__(self, app, loop: asyncio.AbstractEventLoop, max_body: int, hand_over: Callable) -> None:
-        self.app, self.loop, self.max_body, self.hand_over = app, loop, max_body, hand_over
+    def __init__(self, app, loop: asyncio.AbstractEventLoop, max_body: int, hand_over: Callable, room: Room) -> None:
+        self.app, self.loop, self.max_body, self.hand_over, self.room = app, loop, max_body, hand_over, room
         self.connections: set[HttpProtocol] = set()
         self.draining = False
 
     def sweep(self) -> None:
-        """Close connections that have idled too long or never finished a head. Called now and then."""
+        """End what has waited for its client too long. Called now and then."""
         now = self.loop.time()
-        for connection in list(self.connections):
-            limit = HEAD_TIMEOUT if connection.mid_head or connection.first_line else IDLE_TIMEOUT
-            if connection.cycle is None and now - connection.idle_since > limit:
-                connection.transport.close()
+        self.room.look(now)
 
     def drain(self) -> None:
         """Close idle connections now, and the others when their answer is out."""
@@ -75,8 +77,8 @@ class Cycle:
     """One request and its answer: the `receive` and `send` of an ASGI application."""
 
     __slots__ = (
-        "_body", "_head", "_queued", "_waiter", "bodiless", "body_complete", "chunked", "disconnected", "expected", "finished",
-        "keep_alive", "protocol", "scope", "started", "status", "task", "too_large", "tunnel",
+        "_body", "_head", "_queued", "_waiter", "bodiless", "body_complete", "chunked", "continued", "disconnected", "expected",
+        "finished", "keep_alive", "pace", "protocol", "rejected", "scope", "started", "status", "task", "tunnel",
     )  # fmt: skip
 
     def __init__(self, protocol: "HttpProtocol", scope: dict, keep_alive: bool) -> None:
@@ -85,7 +87,9 @@ class Cycle:
         self._queued = 0
         self._waiter: asyncio.Future | None = None
         self._head = b""
-        self.body_complete = self.disconnected = self.started = self.finished = self.too_large = False
+        self.body_complete = self.disconnected = self.started = self.finished = self.continued = False
+        self.rejected = ""  # why no more of the body is taken: the name of an error
+        self.pace: Pace | None = None  # of a body, where somebody has waited for it
         self.chunked = self.tunnel = self.bodiless = False
         self.expected = None  # bytes of the body still to send; None where chunked or until close
         self.status = 0
@@ -94,7 +98,7 @@ class Cycle:
     # -- the client's side -----------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        if self.finished or self.too_large:
+        if self.finished or self.rejected:
             return  # the rest of a request that was answered early
         self._body.append(data)
         self._queued += len(data)
@@ -106,9 +110,15 @@ class Cycle:
         self.body_complete = True
         self._wake()
 
-    def reject_body(self) -> None:
-        self.too_large = True
+    def reject_body(self, why: str) -> None:
+        self.rejected = why
         self._wake()
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the application waits for more of the body, and has been given all that came."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self.tunnel
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -117,8 +127,8 @@ class Cycle:
     async def receive(self) -> dict:
         """Give the body's bytes that have come, waiting for some; then ``http.disconnect``."""
         while not self._body and not self.body_complete:
-            if self.too_large:
-                return {"type": "http.disconnect", "reason": "request_too_large"}
+            if self.rejected:
+                return {"type": "http.disconnect", "reason": self.rejected}
             if self.disconnected or self.finished:
                 return {"type": "http.disconnect"}
             self._waiter = self.protocol.context.loop.create_future()
@@ -140,6 +150,7 @@ class Cycle:
         if message["type"] == "http.response.start":
             status = message["status"]
             if 100 <= status < 200 and status != 101:
+                self.continued = True
                 if self.scope["http_version"] == "1.1":
                     protocol.transport.write(_head(status, b"", message["headers"]) + b"\r\n")
                 return
@@ -252,6 +263,11 @@ class HttpProtocol(asyncio.Protocol):
         self._received_bytes = 0  # while a head was not complete
         self._looked = False  # whether `_peek` has seen the request that is being read
         self._body_framing = b""  # of a body that llhttp does not read by itself
+        self._read_bytes = 0  # of the last request's body
+        self._has_served = False
+        self._is_for_pages = False  # it has a descriptor of those that are kept for them
+        self._unread: asyncio.Future | None = None  # for what was written to be read, when it was last looked at
+        self._looked_at = 0.0  # since when that has not changed
 
     # -- asyncio ---------------------------------------------------------------------------------------------
 
@@ -260,9 +276,12 @@ class HttpProtocol(asyncio.Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER)
         self.context.connections.add(self)
         self._peers = (_address(transport, "peername"), _address(transport, "sockname"))
+        sock = transport.get_extra_info("socket")
+        self._is_for_pages = not self.context.room.come(self, self._address, sock.fileno() if sock is not None else 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.context.connections.discard(self)
+        self.context.room.gone(self, self._address)
         self._closing = True
         for cycle in (self.cycle, *self._waiting):
             if cycle is not None and not cycle.finished:
@@ -317,9 +336,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def _peek(self, data: bytes) -> bool:
         """Look at the first line: ours is handed over (False), another's parsed (True), half a line waits (False)."""
-        if not self.first_line:
-            self.idle_since = self.context.loop.time()
+        began = bool(self.first_line)
         data = (self.first_line + data).lstrip(b"\r\n")
+        if data and not began:  # empty lines are the begin of nothing
+            self.idle_since = self.context.loop.time()
         self.first_line = data
         end = data.find(b"\n")
         if end < 0:
@@ -334,7 +354,12 @@ class HttpProtocol(asyncio.Protocol):
         if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(_path_of(origin)):
             self._closing = True
             self.context.connections.discard(self)
+            self.context.room.gone(self, self._address)
             self.context.hand_over(self.transport, data if origin is target else data.replace(target, origin, 1))
+            return False
+        if self._is_for_pages:
+            self._url = target
+            self._refuse(503, NO_MORE)
             return False
         self._parser = httptools.HttpRequestParser(self) if self._parser is None else self._parser
         self._looked = True
@@ -364,8 +389,8 @@ class HttpProtocol(asyncio.Protocol):
             else:
                 self._refuse(400, f"This is not a valid HTTP/1.1 request: {error}.")
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer what never became a request, and close."""
+    def _refuse(self, status: int, message: str, error: str = "bad_request") -> None:
+        """Answer what never became a request, and close. `error` is its name for the record of one that was begun."""
         self._closing = True
         path = getattr(self, "_url", b"") or b""
         cycle = self.cycle
@@ -377,7 +402,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if cycle is not None and not cycle.finished:
             cycle.disconnected = True
-            cycle.scope["malformed"] = message
+            cycle.scope["fault"] = (error, message)
             if cycle.task is not None:
                 cycle.task.cancel()
             if cycle.started:
@@ -388,6 +413,68 @@ class HttpProtocol(asyncio.Protocol):
         head = _head(status, b"", error_headers(body)) + b"connection: close\r\n\r\n"
         self.transport.write(head + body)
         self.transport.close()
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    @property
+    def _address(self) -> str:
+        peer = self._peers[0]
+        return client_of(peer[0]) if peer is not None else ""
+
+    def client(self) -> str:
+        """Give the address that this connection counts for: where a proxy is trusted, that of whom it speaks for."""
+        client = self.cycle.scope["client"] if self.cycle is not None else None
+        return client_of(client[0]) if client is not None else self._address
+
+    def waits(self) -> tuple[int, float] | None:
+        """Give what for and since when this connection waits for its client (proxy/waiting.py)."""
+        if self.cycle is None:
+            is_kept = self._has_served and not self.mid_head and not self.first_line
+            return (KEPT if is_kept else UNUSED), self.idle_since
+        return (BODY, self.idle_since) if self.cycle.is_awaiting and not self.cycle.started else None
+
+    def drop(self) -> None:
+        """End it for want of room; a request whose body is still to come gets an answer."""
+        if self.cycle is None:
+            self.transport.abort()
+        else:
+            self.cycle.reject_body("overloaded")
+
+    def look(self, now: float) -> None:
+        """End it where its client has kept everybody waiting for too long."""
+        limits, cycle = self.context.room.limits, self.cycle
+        if cycle is None and not self.transport.is_closing():
+            waits = self.waits()
+            if now - self.idle_since > (limits.idle if waits is not None and waits[0] == KEPT else limits.head):
+                self.transport.close()
+        elif cycle is not None and cycle.is_awaiting:
+            self._look_at_body(cycle, now)
+        elif self._is_unread(now):
+            if cycle is not None and not cycle.finished:
+                cycle.scope["fault"] = ("client_disconnected", NOT_READ)
+            _reset(self.transport)
+
+    def _look_at_body(self, cycle: Cycle, now: float) -> None:
+        limits = self.context.room.limits
+        if cycle.pace is None:
+            cycle.pace = Pace()
+        # A client that asks first waits for the provider; one that is never told to go on gives up, or begins.
+        asks = not self._read_bytes and not cycle.continued and first(cycle.scope["headers"], b"expect") is not None
+        is_late = asks and now - self.idle_since > limits.idle
+        if cycle.pace.is_too_slow(now, self._read_bytes, not asks, limits) or is_late:
+            if cycle.started:
+                self._refuse(408, TOO_SLOW, "request_timeout")
+            else:
+                cycle.reject_body("request_timeout")
+
+    def _is_unread(self, now: float) -> bool:
+        """Tell whether nothing of what was written has been read for long."""
+        waiter = self._drain_waiter
+        is_held = self.transport.is_closing() or waiter is not None  # what is closing has written all that it will
+        if not is_held or waiter is not self._unread or not self._looked_at:
+            self._unread, self._looked_at = waiter, now if is_held else 0.0
+            return False
+        return now - self._looked_at > self.context.room.limits.idle
 
     # -- llhttp ----------------------------------------------------------------------------------------------
 
@@ -465,14 +552,14 @@ class HttpProtocol(asyncio.Protocol):
         cycle = self.reading
         self._read_bytes += len(body)
         if self._read_bytes > self.context.max_body:
-            cycle.reject_body()
+            cycle.reject_body("request_too_large")
             return
         cycle.feed(body)
 
     def on_message_complete(self) -> None:
         if self._body_framing:
             return  # the body is still to come
-        if self.reading is not None and not self.reading.too_large:
+        if self.reading is not None and not self.reading.rejected:
             self.reading.feed_eof()
 
     # -- cycles ----------------------------------------------------------------------------------------------
@@ -496,6 +583,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def cycle_finished(self, cycle: Cycle) -> None:
         self.idle_since = self.context.loop.time()
+        self._has_served = True
         if not cycle.keep_alive:
             self._close(cycle)
             return

@@ -4,11 +4,14 @@ import asyncio
 from contextlib import suppress
 from time import perf_counter
 
+from proxy import state
 from proxy.connection import Response
-from proxy.errors import UpstreamError
+from proxy.descriptors import NO_MORE
+from proxy.errors import NotServed, UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ProxyRequest
 from proxy.headers import end_to_end, first
+from proxy.protocol import TOO_SLOW
 from proxy.state import Target
 
 # A body is kept up to this many bytes for another try, while a pooled connection may turn out dead.
@@ -17,12 +20,17 @@ MAX_KEPT = 32 << 20
 RETRY_WINDOW = 1.0
 
 
-class TooLarge(Exception):
-    """The request's body is over the limit."""
+def too_large() -> NotServed:
+    """Say that the request's body is over the limit."""
+    message = (
+        f"The request's body is longer than {state.current.max_body} bytes, "
+        "LunaRoute's limit (http_server.max_request_body_bytes)."
+    )
+    return NotServed(413, "request_too_large", message)
 
 
 async def ask(exchange: Exchange, request: ProxyRequest, length: bytes | None) -> Response:
-    """Send the request as it comes and wait for the answer's head. Raises UpstreamError, TooLarge, CancelledError."""
+    """Send the request as it comes and wait for the answer's head. Raises UpstreamError, NotServed, CancelledError."""
     headers = exchange.scope["headers"]
     chunked = length is None and first(headers, b"transfer-encoding") is not None
     if not exchange.body_complete:
@@ -113,11 +121,16 @@ async def _send_rest(exchange: Exchange, request: ProxyRequest, chunked: bool) -
 
 
 async def read(exchange: Exchange, request: ProxyRequest) -> bytes:
-    """Take what has come of the request's body, waiting for some. Raises TooLarge, or CancelledError without a client."""
+    """Take what has come of the request's body, waiting for some. Raises NotServed, or CancelledError without a client."""
     message = await request.receive()
     if message["type"] == "http.disconnect":
-        if message.get("reason") == "request_too_large":
-            raise TooLarge
+        reason = message.get("reason")
+        if reason == "request_too_large":
+            raise too_large()
+        if reason == "request_timeout":
+            raise NotServed(408, reason, TOO_SLOW)
+        if reason == "overloaded":
+            raise NotServed(503, reason, NO_MORE)
         raise asyncio.CancelledError
     data = message["body"]
     if not exchange.sent:

@@ -7,6 +7,7 @@ import ssl
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
+from proxy import descriptors
 from proxy.connection import Connection
 from proxy.errors import UpstreamError
 
@@ -75,7 +76,7 @@ class Upstream:
         return None
 
     async def connect(self, retries: int | None = None) -> Connection:
-        """Open a connection. Raises UpstreamError after `retries` further tries (None: `max_retries`)."""
+        """Open a connection. Raises UpstreamError after `retries` further tries (None: `max_retries`), and NotServed."""
         retries = self.max_retries if retries is None else retries
         if self._proxy_problem:
             raise UpstreamError("upstream_connect", f"could not be reached: {self._proxy_problem}")
@@ -83,7 +84,8 @@ class Upstream:
         for attempt in range(retries + 1):
             try:
                 async with asyncio.timeout(self._connect_timeout):
-                    return await self._connect()
+                    with descriptors.for_provider():
+                        return await self._connect()
             except TimeoutError:
                 message = f"did not accept a connection within {self._connect_timeout:g} s"
                 raise UpstreamError("upstream_timeout", message, 504) from None

@@ -9,12 +9,12 @@ import asyncio
 from time import time
 
 from proxy import routed, state
-from proxy.errors import UpstreamError
+from proxy.errors import NotServed, UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import first
 from proxy.relay import failed, refused, relayed
-from proxy.sending import TooLarge, ask, read_whole
+from proxy.sending import ask, read_whole, too_large
 from proxy.stops import Stop
 from routing.paths import dialect_of_path, is_billed
 from routing.snapshot import Refusal
@@ -48,7 +48,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
     exchange = request.exchange = Exchange(request, route.listener, target)
     try:
         if length is not None and int(length) > current.max_body:
-            raise TooLarge
+            raise too_large()
         if (current.stops is not None or current.meter is not None) and is_billed(method, scope["raw_path"]):
             stop = current.meter.admit(scope["owner"], time()) if current.meter is not None else None
             if stop is None and current.stops is not None:
@@ -61,12 +61,8 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
                 return await call.answer()
         exchange.begin(target.metadata)
         response = await ask(exchange, request, length)
-    except TooLarge:
-        message = (
-            f"The request's body is longer than {current.max_body} bytes, "
-            "LunaRoute's limit (http_server.max_request_body_bytes)."
-        )
-        return exchange.refuse(413, message, "request_too_large", message)
+    except NotServed as error:
+        return exchange.refuse(error.status, str(error), error.kind, str(error))
     except UpstreamError as error:
         failed(exchange, error)
         return refused(exchange, error)

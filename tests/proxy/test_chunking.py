@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.connection import Connection
 from proxy.errors import UpstreamError
 from proxy.protocol import HttpProtocol, ServerContext
+from proxy.waiting import Limits, Room
 
 BODY = bytes(range(256)) * 2
 
@@ -84,7 +85,7 @@ async def echo(scope: dict, receive, send) -> None:
 
 async def serve(parts: list[bytes], pauses: list[int]) -> tuple[bytes, bool]:
     """Feed a server's connection; gives what it wrote, and whether it closed."""
-    context = ServerContext(echo, asyncio.get_running_loop(), 1 << 20, hand_over=None)
+    context = ServerContext(echo, asyncio.get_running_loop(), 1 << 20, hand_over=None, room=Room(Limits()))
     connection = HttpProtocol(context)
     connection.connection_made(Wire())
     for number, part in enumerate(parts):

@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-import time
 
 import psutil
 import pytest
 
 from lunaroute_site.supervisor import MAX_DESCRIPTORS
-from proxy import protocol
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import eventually
 
@@ -188,66 +186,6 @@ def test_many_requests_sent_ahead_are_all_answered(server, upstream):
             assert client.answer().status == 200
 
 
-# -- time -------------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """A loop that only knows the time."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class Wire:
-    """A transport that only knows whether it was closed."""
-
-    closed = False
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        pass
-
-    def get_extra_info(self, name: str) -> None:
-        return None
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@pytest.fixture
-def connection():
-    """(clock, connection) of a server that is not there."""
-    clock = Clock()
-    context = protocol.ServerContext(app=None, loop=clock, max_body=1000, hand_over=None)
-    connection = protocol.HttpProtocol(context)
-    connection.connection_made(Wire())
-    return clock, connection
-
-
-@pytest.mark.parametrize("part", [b"POST /v1/mess", b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx: "])
-def test_a_head_that_stays_incomplete_ends_the_connection(connection, part):
-    clock, connection = connection
-    clock.now = 100.0
-    connection.data_received(part)
-    clock.now += protocol.HEAD_TIMEOUT - 1
-    connection.context.sweep()
-    assert not connection.transport.closed
-    clock.now += 2
-    connection.context.sweep()
-    assert connection.transport.closed
-
-
-def test_an_idle_connection_is_kept_for_its_time(connection):
-    clock, connection = connection
-    clock.now = protocol.IDLE_TIMEOUT - 1
-    connection.context.sweep()
-    assert not connection.transport.closed
-    clock.now += 2
-    connection.context.sweep()
-    assert connection.transport.closed
-
-
 def test_a_slow_upload_is_not_the_providers_timeout(start, upstream):
     """The provider waits for the client: it is not late."""
     server = start(LUNAROUTE_ANTHROPIC_TIMEOUT_SECS="0.3", LUNAROUTE_ENABLE_SESSION_RECORDING="false")
@@ -266,36 +204,6 @@ def test_a_slow_upload_is_not_the_providers_timeout(start, upstream):
         eventually(gate.is_open, "the pause to end")
         client.send(b"world")
         assert client.answer().json == {"late": True}
-
-
-def test_where_descriptors_run_out_further_connections_are_closed_and_it_heals(start, upstream):
-    upstream.script("echo")
-    server = start()
-    web = server.children()["web"]
-    with RawClient(server.port) as first:
-        assert first.request(body=b"{}").status == 200
-        web.rlimit(psutil.RLIMIT_NOFILE, (web.num_fds() + 20, web.num_fds() + 20))
-        many = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(60)]
-        try:
-            eventually(
-                lambda: "descriptors: further connections are closed at once" in server.output(), "a word about it"
-            )
-            before = sum(web.cpu_times()[:2])
-            assert first.request(body=b"{}").body == b"{}", "who is in is served"
-            time.sleep(1)
-            assert sum(web.cpu_times()[:2]) - before < 0.7, "it does not spin"
-        finally:
-            for connection in many:
-                connection.close()
-
-    def is_served() -> bool:
-        try:
-            with RawClient(server.port) as late:
-                return late.request(body=b"{}").body == b"{}"
-        except (OSError, AssertionError):
-            return False
-
-    eventually(is_served, "a connection, once the others have gone")
 
 
 def test_a_server_allows_itself_the_descriptors_that_it_may_have(server):

@@ -261,7 +261,7 @@ DECLINED = accepting(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n%b" % (len(INNER), INNER),
     ],
 )
-@pytest.mark.parametrize("target", [b"/v1/responses", b"/ws/live"], ids=["provider", "own"])
+@pytest.mark.parametrize("target", [b"/v1/responses", b"/ui/live"], ids=["provider", "own"])
 def test_a_request_for_a_websocket_has_no_body(raw, upstream, framed, target):
     raw.send(UPGRADE.replace(b"/v1/responses", target) + WEBSOCKET + KEY + framed)
     answer = raw.until(b"\r\n\r\n")
