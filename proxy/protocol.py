@@ -260,7 +260,7 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = False
         self._peers: tuple = (None, None)
         self._head_bytes = 0  # of the target and complete headers
-        self._received_bytes = 0  # while a head was not complete
+        self._received_bytes = 0  # without a byte of a body, or the end of a head
         self._looked = False  # whether `_peek` has seen the request that is being read
         self._body_framing = b""  # of a body that llhttp does not read by itself
         self._read_bytes = 0  # of the last request's body
@@ -327,12 +327,13 @@ class HttpProtocol(asyncio.Protocol):
         if cycle is None and not self.mid_head and not self._peek(data):
             return
         data, self.first_line = self.first_line or data, b""
-        unfinished = self.mid_head
+        self._received_bytes += len(data)
         self._parse(data)
-        if unfinished and self.mid_head and not self._closing:
-            self._received_bytes += len(data)
-            if self._received_bytes > MAX_HEAD:
+        if self._received_bytes > MAX_HEAD and not self._closing:
+            if self.mid_head:
                 self._refuse(400, TOO_LONG)
+            elif self.reading is not None and not self.reading.body_complete:
+                self._refuse(400, "Chunk extensions or trailers are longer than 256 KiB.")
 
     def _peek(self, data: bytes) -> bool:
         """Look at the first line: ours is handed over (False), another's parsed (True), half a line waits (False)."""
@@ -499,6 +500,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._head_bytes > MAX_HEAD:
             raise BadRequest(TOO_LONG)
         self.mid_head = False
+        self._received_bytes = 0
         parser, url = self._parser, _origin_form(self._url)
         version, method = parser.get_http_version(), parser.get_method().decode("ascii")
         if version not in ("1.1", "1.0"):
@@ -551,6 +553,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         cycle = self.reading
         self._read_bytes += len(body)
+        self._received_bytes = 0
         if self._read_bytes > self.context.max_body:
             cycle.reject_body("request_too_large")
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -170,6 +171,16 @@ def test_a_head_over_256_kib_is_a_400(raw, upstream, head):
         pass  # refused before all of it was sent
     assert_error(raw.answer(), "anthropic", 400, "256 KiB")
     assert not upstream.requests
+
+
+@pytest.mark.parametrize("tail", [b"0\r\nx: ", b"1;", b"0\r\n"], ids=["a trailer", "an extension", "trailers"])
+def test_framing_over_256_kib_is_a_400(raw, upstream, tail):
+    more = b"x: y\r\n" * 100_000 if tail == b"0\r\n" else b"y" * 600_000
+    with suppress(ConnectionError):
+        raw.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n" + tail)
+        raw.send(more)
+    assert_error(raw.answer(), "anthropic", 400, "256 KiB")
+    assert not any(request.body for request in upstream.requests)
 
 
 def test_a_long_path_passes(raw, upstream):
