@@ -34,6 +34,11 @@ def _of_recorder(link: RecorderLink | None) -> str:
         return ""
     if not link.is_attached:
         return "the recorder is not there: what passes is held in memory until it is"
+    trouble = link.trouble
+    if trouble.is_paused:
+        return f"nothing can be recorded, and what passes is held in memory: {trouble.why}"
+    if trouble.aside:
+        return f"{trouble.aside} exchanges cannot be recorded, and are held: {trouble.why}"
     behind = link.seconds_behind()
     return f"the record is {behind:.0f} s behind" if behind > MAX_LAG else ""
 

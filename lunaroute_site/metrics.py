@@ -60,6 +60,11 @@ class DataPlaneCollector(Collector):
             yield _gauge("recorder_queue_bytes", "Bytes that wait for the recorder", link.held)
             yield _counter("recorder_dropped", "Exchanges recorded without their text, or not at all", link.dropped)
             yield _gauge(
+                "recorder_aside",
+                "Exchanges that cannot be written while others can, and are tried again",
+                link.trouble.aside,
+            )
+            yield _gauge(
                 "recorder_lag_seconds",
                 "For how long the exchange has waited that ended first",
                 link.seconds_behind(),

@@ -50,20 +50,19 @@ def take(home: Path) -> IO[str]:
 
 
 def announce(lock: IO[str], home: Path, server: RunningServer) -> None:
-    """Write down where the server listens."""
+    """Write down where the server listens. Raises OSError where the home cannot be written."""
     (home / "server.json").write_text(json.dumps(asdict(server)) + "\n")
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{server.pid}\n")
-    lock.flush()
+    # Past the file's buffer: what could not be written would be tried again when it is closed.
+    os.ftruncate(lock.fileno(), 0)
+    os.write(lock.fileno(), f"{server.pid}\n".encode())
 
 
 def release(lock: IO[str], home: Path) -> None:
     """Say that no server runs any more."""
     with suppress(OSError):
         (home / "server.json").unlink()
-    lock.seek(0)
-    lock.truncate()
+    with suppress(OSError):
+        os.ftruncate(lock.fileno(), 0)
     lock.close()
 
 

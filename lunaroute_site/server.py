@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 
@@ -33,7 +34,8 @@ from twisted.web.http import HTTPChannel  # noqa: E402
 
 from lunaroute_site.peers import Peers  # noqa: E402
 from lunaroute_site.tls import Certificates, TlsTransport  # noqa: E402
-from proxy import descriptors, state  # noqa: E402
+from proxy import descriptors, last_words, state  # noqa: E402
+from proxy import link as limits  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
 from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
@@ -41,8 +43,8 @@ from proxy.waiting import BODY, UNUSED, Limits, Pace, Room, client_of  # noqa: E
 
 logger = logging.getLogger("lunaroute.server")
 
-# Seconds: for streams to end when cut, how long the recorder may then take, and between two sweeps.
-CUT_TIMEOUT, FLUSH_TIMEOUT, SWEEP_EVERY = 2, 10, 5
+# Seconds: for streams to end when cut, and between two sweeps.
+CUT_TIMEOUT, SWEEP_EVERY = 2, 5
 # Seconds for a TLS handshake.
 HANDSHAKE_TIMEOUT = 15
 # Seconds that a page may take to read one message, and the most bytes of one that a page may send.
@@ -427,19 +429,29 @@ class Server(DaphneServer):
         state.current.cutting = True
         await self._cut()
         if self.link is not None:
-            try:
-                await asyncio.wait_for(self.link.drained(), FLUSH_TIMEOUT)
-            except TimeoutError:
-                logger.error(
-                    "the recorder did not take everything within %d s: the last exchanges may be missing", FLUSH_TIMEOUT
-                )
-            self.link.close()
+            await self._finish_record(self.link)
         for target in state.current.targets.values():
             target.upstream.close()
         for details in self.connections.values():
             if "application_instance" in details:
                 details["application_instance"].cancel()
         reactor.stop()
+
+    async def _finish_record(self, link: RecorderLink) -> None:
+        """Wait until all that was answered is on record, and tell the supervisor how much is not."""
+        if not await link.drained(limits.HANGS_AFTER) and not link.trouble.why:
+            self._tell_supervisor(last_words.REPLACE_RECORDER)  # it hangs, perhaps
+            await link.drained(limits.PATIENCE)
+        waiting = link.unacknowledged()
+        why = "there was no more memory for what waited to be recorded"
+        if waiting:
+            why = link.trouble.why or ("the recorder does not answer" if link.is_attached else "there is no recorder")
+        link.close()
+        self._tell_supervisor(last_words.Missing(waiting + link.unrecorded, why).packed())
+
+    def _tell_supervisor(self, data: bytes) -> None:
+        with suppress(OSError):  # it has gone, and so does this process
+            self.control.send(data)
 
     async def _cut(self) -> None:
         """Cut all connections, and wait until what was under way on them has noted its end for the record."""

@@ -22,17 +22,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 
 from lunaroute_site import logs, pidfile, states
 from lunaroute_site.closing import say_statistics
 from lunaroute_site.listening import ListenError, listen, url
 from lunaroute_site.signals import STRAY, ignore
+from proxy import last_words
 
 logger = logging.getLogger("lunaroute.server")
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM}
-# Seconds: for the web processes to flush what has drained, for the recorder to store what it has.
-WEB_STOP, RECORDER_STOP = 15, 20
+# Seconds: for the web processes to see all that has drained on record, also by a second recorder, and for the recorder to end.
+WEB_STOP, RECORDER_STOP = 30, 10
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
 # Seconds between two tries to start it again, at most; without it, nobody misses the worker for a while.
@@ -59,7 +61,7 @@ class Child:
     """A process of the tree: what it runs, and its end of the supervisor's socket."""
 
     name: str
-    run: Callable[["Child", socket.socket], None]
+    run: Callable[["Child", socket.socket], int | None]  # gives the exit code
     essential: bool = True
     pid: int = 0
     control: socket.socket | None = None
@@ -69,6 +71,7 @@ class Child:
     last_end: str = ""  # how the one before it ended
     heard_at: float = 0.0  # of a sign of life
     why: str = ""  # it was killed by this process
+    said: bytes = b""  # over its socket
     listeners: list[socket.socket] = field(default_factory=list)  # of a web process
 
 
@@ -100,10 +103,13 @@ def serve(no_worker: bool = False) -> int:
         url(settings.host, port, "https" if settings.tls else "http"),
         str(settings.session_recording.sessions_dir) if recording else "off",
     )
-    pidfile.announce(lock, settings.home, server)
     tree = Tree(settings, listeners, no_worker)
     since = datetime.now(UTC)
     try:
+        try:
+            pidfile.announce(lock, settings.home, server)
+        except OSError as error:
+            raise StartError(_unwritable(settings.home, error)) from None
         code = tree.run(server)
         if recording:
             say_statistics(settings, settings.identity, since)
@@ -117,14 +123,16 @@ def _take_home(settings):
     try:
         return pidfile.take(settings.home)
     except OSError as error:
-        raise StartError(
-            f"{settings.home}: cannot be written ({error.strerror}); LUNAROUTE_HOME names the directory to use"
-        ) from None
+        raise StartError(_unwritable(settings.home, error)) from None
     except pidfile.HomeLocked as other:
         raise StartError(
             f"{settings.home}: another LunaRoute (process {other}) runs on this home; "
             "stop it with `lunaroute-server stop`, or set LUNAROUTE_HOME to another directory"
         ) from None
+
+
+def _unwritable(home: Path, error: OSError) -> str:
+    return f"{home}: cannot be written ({error.strerror}); LUNAROUTE_HOME names the directory to use"
 
 
 def _check_reach(settings) -> None:
@@ -190,6 +198,8 @@ def _load(settings) -> None:
         raise StartError(str(error)) from None
     except DatabaseError as error:
         raise StartError(f"database: {str(error).strip().splitlines()[0]} ({_database_name(connection)})") from None
+    except OSError as error:
+        raise StartError(_unwritable(settings.home, error)) from None
     finally:
         connections.close_all()
     # Both URLconfs with all they import: no request pays for that, and the children share it.
@@ -225,6 +235,7 @@ class Tree:
             self.children.append(self.worker)
         self._restart_at: dict[str, float] = {}
         self._heeded = SIGNALS
+        self._has_replaced = False  # a recorder that hung at the end
 
     def run(self, server: pidfile.RunningServer) -> int:
         """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
@@ -292,6 +303,7 @@ class Tree:
         if pid:
             theirs.close()
             child.pid, child.control, child.since, child.heard_at = pid, ours, time.time(), time.monotonic()
+            child.said = b""
             self._tell()
             return
         code, log = 1, logs.Queued(2)
@@ -308,8 +320,7 @@ class Tree:
                 signal.signal(number, signal.SIG_DFL)
             ignore({signal.SIGHUP, signal.SIGALRM})  # a terminal's end reaches the whole group; the supervisor decides
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            child.run(child, theirs)
-            code = 0
+            code = child.run(child, theirs) or 0
         except KeyboardInterrupt:
             code = 0
         except BaseException:
@@ -326,6 +337,11 @@ class Tree:
         """Give a web process and the recorder the two ends of a new line."""
         if self.has_recorder:
             self._join(self.recorder, web, "L")
+
+    def _complete_lines(self) -> None:
+        """Tell a recorder that it has the lines of all web processes that may hold something from before."""
+        with suppress(OSError):
+            self.recorder.control.send(b"A")
 
     def _introduce(self, webs: list[Child]) -> None:
         """Give each of `webs` a line to every other web process; a process that has died takes its ends along."""
@@ -367,13 +383,18 @@ class Tree:
                 return False
         for child in self.children:
             if self._restart_at.get(child.name, now + 1) <= now:
-                del self._restart_at[child.name]
-                self._start(child)
-                for web in self.webs if child is self.recorder else [child] if child in self.webs else ():
-                    self._connect(web)
-                self._introduce([child] if child in self.webs else [])
+                self._start_again(child)
         self._tell()
         return True
+
+    def _start_again(self, child: Child) -> None:
+        del self._restart_at[child.name]
+        self._start(child)
+        for web in self.webs if child is self.recorder else [child] if child in self.webs else ():
+            self._connect(web)
+        if child is self.recorder:
+            self._complete_lines()
+        self._introduce([child] if child in self.webs else [])
 
     def _note_end(self, child: Child, how: str, now: float) -> bool:
         """Plan when to start it again. False where it is needed and does not stay up."""
@@ -400,39 +421,70 @@ class Tree:
         # The web processes close their own at their time: then nobody listens.
         for listener in self._all_listeners():
             listener.close()
+        if self.has_recorder and not self.recorder.pid:
+            self._restart_at[self.recorder.name] = 0.0  # once more, for what the web processes hold
         deadline = time.monotonic() + http.announce_stop_secs + http.drain_secs + WEB_STOP
-        clean = self._await_end(self.webs, deadline, again=True)
+        clean = self._await_end(self.webs, deadline, meanwhile=self._mind_stop)
         if self.recorder.control is not None:
-            self.recorder.control.close()
-            self.recorder.control = None
+            self.recorder.control.shutdown(socket.SHUT_WR)
         clean &= self._await_end([self.recorder], time.monotonic() + RECORDER_STOP)
         self._await_end([self.worker], time.monotonic() + 5)
+        webs = [last_words.missing(web.said) or last_words.Missing() for web in self.webs]
+        problem = last_words.verdict(webs, last_words.missing(self.recorder.said) or last_words.Missing())
+        if problem and self.settings.session_recording.enabled:
+            logger.error("%s", problem)
+            clean = False
         return 0 if clean else 1
 
-    def _await_end(self, children: list[Child], deadline: float, again: bool = False) -> bool:
-        """Wait for `children`, and kill those that are there at `deadline`. `again` passes a second signal on to them.
+    def _mind_stop(self) -> None:
+        """While the web processes end: pass a second signal on to them, and keep a recorder there for what they hold."""
+        if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+            signal.sigwait({signal.SIGTERM, signal.SIGINT})
+            for web in self.webs:
+                if web.pid:
+                    os.kill(web.pid, signal.SIGTERM)
+        recorder, now = self.recorder, time.monotonic()
+        if (
+            recorder.pid
+            and not self._has_replaced
+            and any(last_words.REPLACE_RECORDER in web.said for web in self.webs)
+        ):
+            recorder.why, self._has_replaced = "it acknowledged nothing", True
+            os.kill(recorder.pid, signal.SIGKILL)
+        pid, status = os.waitpid(recorder.pid, os.WNOHANG) if recorder.pid else (0, 0)
+        if pid:
+            self._note_end(recorder, recorder.why or _end_of(status), now)
+        if self._restart_at.get(recorder.name, now + 1) <= now:
+            self._start_again(recorder)
 
-        Tells whether all ended well.
-        """
+    def _await_end(self, children: list[Child], deadline: float, meanwhile: Callable[[], None] | None = None) -> bool:
+        """Wait for `children`, and kill those that are there at `deadline`. Tells whether all ended well."""
         clean, began = True, time.monotonic()
         while alive := [child for child in children if child.pid]:
             for child in alive:
                 pid, status = os.waitpid(child.pid, os.WNOHANG)
+                self._hear(child)
                 if pid:
                     child.pid = 0
-                    clean &= os.waitstatus_to_exitcode(status) == 0
+                    if status and child is not self.worker and last_words.missing(child.said) is None:
+                        logger.error("the %s process ended with %s", child.name, _end_of(status))
+                    clean &= not status
                 elif time.monotonic() > deadline:
                     logger.error("the %s process did not end within %d s: killing it", child.name, deadline - began)
                     os.kill(child.pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
                     child.pid, clean = 0, False
-            if again and signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
-                signal.sigwait({signal.SIGTERM, signal.SIGINT})
-                for child in children:
-                    if child.pid:
-                        os.kill(child.pid, signal.SIGTERM)
+            if meanwhile is not None:
+                meanwhile()
             time.sleep(0.01)
         return clean
+
+    @staticmethod
+    def _hear(child: Child) -> None:
+        """Take what a process has told."""
+        with suppress(OSError):
+            while child.control is not None and (data := child.control.recv(4096, socket.MSG_DONTWAIT)):
+                child.said += data
 
     def _run_web(self, child: Child, control: socket.socket) -> None:
         from lunaroute_site.web import run
@@ -440,15 +492,14 @@ class Tree:
         number = self.webs.index(child) + 1 if len(self.webs) > 1 else 0
         run(self.settings, child.listeners, control, self.has_recorder, number)
 
-    def _run_recorder(self, child: Child, control: socket.socket) -> None:
+    def _run_recorder(self, child: Child, control: socket.socket) -> int:
         from sessions.recorder import run
 
         code = run(control, first=not child.deaths)
         if not self.settings.session_recording.enabled:
             # Nobody else can: they are in this process's memory.
             say_statistics(self.settings, self.settings.identity, datetime.fromtimestamp(0, UTC))
-        if code:
-            raise RuntimeError(f"the recorder ended with {code}")
+        return code
 
     def _run_worker(self, child: Child, control: socket.socket) -> None:
         from lunaroute_site.celery import run_worker

@@ -22,9 +22,12 @@ kind                      payload
 ``ECHO``                  the same of another web process
 ``PARTIAL``               JSON from the recorder: more text of an answer that is under way
 ``WATCH``                 JSON to the recorder: which sessions somebody looks at. Number 0
+``HELD``                  empty; to the recorder: all that this web process holds has been sent. Number 0
+``TROUBLE``               JSON of :class:`Trouble`, from the recorder: what it cannot write, and why. Number 0
 ========================  ====================================================================
 
-What is in the last four is between the recorder and whoever the web process tells (sessions/news.py).
+What is in ``CHANGE``, ``ECHO``, ``PARTIAL`` and ``WATCH`` is between the recorder and whoever the web process tells
+(sessions/news.py).
 """
 
 import struct
@@ -34,8 +37,8 @@ import msgspec
 HEADER = struct.Struct(">IBQQ")
 
 BEGIN, REQUEST_BODY, REQUEST_END, RESPONSE_HEAD, RESPONSE_BODY, END = 1, 2, 3, 4, 5, 6
-WATCH = 50
-ACK, CHANGE, PARTIAL, ECHO = 100, 101, 102, 103
+WATCH, HELD = 50, 51
+ACK, CHANGE, PARTIAL, ECHO, TROUBLE = 100, 101, 102, 103, 104
 
 # A frame's payload never exceeds this; longer bodies are several frames.
 MAX_PAYLOAD = 1 << 20
@@ -128,3 +131,11 @@ class End(msgspec.Struct, frozen=True):
     routing_ms: float | None = None  # from there to the request as it goes out, less providers that were asked in vain
     pauses: list[int] = []  # between chunks of the answer, by the classes of PAUSES; empty: there was none
     pauses_ms: float = 0.0  # their sum: from the answer's first chunk to its last
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What keeps a recorder from writing; empty where nothing does."""
+
+    why: str = ""  # what the database or the disk said
+    is_paused: bool = False  # nothing is written until that is over
+    aside: int = 0  # exchanges that cannot be written while others can

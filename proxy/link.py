@@ -19,15 +19,18 @@ from proxy.capture import (
     BEGIN,
     END,
     HEADER,
+    HELD,
     MAX_PAYLOAD,
     REQUEST_BODY,
     REQUEST_END,
     RESPONSE_BODY,
     RESPONSE_HEAD,
+    TROUBLE,
     WATCH,
     Begin,
     End,
     ResponseHead,
+    Trouble,
 )  # fmt: skip
 
 logger = logging.getLogger("lunaroute.recorder")
@@ -38,6 +41,9 @@ MAX_HELD = 64 << 20
 MAX_BODY = 32 << 20
 # What an exchange without bodies counts for, so that their number is bounded too.
 OVERHEAD = 2048
+# Seconds that the end waits for a recorder that acknowledges nothing, until another one takes its place and then; and for one
+# that says that it cannot write.
+HANGS_AFTER, PATIENCE, TROUBLE_PATIENCE = 5.0, 10.0, 3.0
 # Seconds for which the chunks of a running answer are collected before they go to the recorder.
 STREAM_DELAY = 0.05
 # Seconds for which ended exchanges are collected: long enough to share a write, short against the 200 ms that a crash may cost.
@@ -162,6 +168,8 @@ class RecorderLink:
     ) -> None:
         self.held = 0  # bytes
         self.dropped = 0  # exchanges recorded without bodies, or not at all
+        self.unrecorded = 0  # those that are not recorded at all
+        self.trouble = Trouble()  # what the recorder last said of itself
         self._loop, self._on_news = loop, on_news
         self._watched = b""
         self._numbers = count(1)
@@ -173,12 +181,13 @@ class RecorderLink:
         self._soon = False
         self._incoming = b""
         self._warned = False
-        self._idle_waiter: asyncio.Future | None = None
+        self._news: asyncio.Future | None = None  # done when the recorder has said something
 
     def begin(self, begin: Begin) -> Capture | None:
         """Start a capture, or give None where even the facts have no more room."""
         if self.held + OVERHEAD > MAX_HELD + (16 << 20):
             self.count_dropped()
+            self.unrecorded += 1
             return None
         self.held += OVERHEAD
         capture = Capture(self, next(self._numbers), begin)
@@ -222,7 +231,7 @@ class RecorderLink:
         """Take `sock` as the line, and send all that was never acknowledged again."""
         if self._transport is not None:
             self._transport.abort()
-        self._transport, self._incoming, self._paused = None, b"", False
+        self._transport, self._incoming, self._paused, self.trouble = None, b"", False, Trouble()
         sock.setblocking(False)
         self._transport, _ = await self._loop.create_unix_connection(lambda: _Line(self), sock=sock)
         self._transport.set_write_buffer_limits(high=4 << 20)
@@ -234,6 +243,7 @@ class RecorderLink:
             parts = capture.take(again=True)
             if parts:
                 self._transport.writelines(parts)
+        self._transport.write(HEADER.pack(0, HELD, 0, 0))
 
     def watch(self, payload: bytes) -> None:
         """Tell the recorder which sessions are looked at; a recorder that comes later is told too."""
@@ -256,12 +266,24 @@ class RecorderLink:
         ends = [capture.ended_us for capture in list(self._captures.values()) if capture.ended]
         return max(now_us - min(ends), 0) / 1e6 if ends else 0.0
 
-    async def drained(self) -> None:
-        """Wait until the recorder has acknowledged all that has ended."""
+    def unacknowledged(self) -> int:
+        """Give how many exchanges have ended and are not on record yet."""
+        return sum(capture.ended for capture in self._captures.values())
+
+    async def drained(self, patience: float) -> bool:
+        """Wait until the recorder has acknowledged all that has ended. False where it acknowledges nothing for that long, s."""
         self._flush()
-        while any(capture.ended for capture in self._captures.values()):
-            self._idle_waiter = self._loop.create_future()
-            await self._idle_waiter
+        while left := self.unacknowledged():
+            deadline = self._loop.time() + patience
+            while self.unacknowledged() == left:
+                if self.trouble.why:
+                    deadline = min(deadline, self._loop.time() + TROUBLE_PATIENCE)
+                self._news = self._loop.create_future()
+                try:
+                    await asyncio.wait_for(self._news, deadline - self._loop.time())
+                except TimeoutError:
+                    return False
+        return True
 
     def close(self) -> None:
         """Say that nothing more comes."""
@@ -281,14 +303,16 @@ class RecorderLink:
                 capture = self._captures.pop(number, None)
                 if capture is not None:
                     self.held -= capture.held
+            elif kind == TROUBLE:
+                self.trouble = msgspec.json.decode(data[at - length : at], type=Trouble)
             else:
                 self._on_news(kind, data[at - length : at])
         self._incoming = data[at:]
         if self._warned and self.held < MAX_HELD // 4:
             self._warned = False
             logger.warning("the recorder has caught up: %d exchanges were recorded without their text", self.dropped)
-        if self._idle_waiter is not None and not self._idle_waiter.done():
-            self._idle_waiter.set_result(None)
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     def paused(self, paused: bool) -> None:
         self._paused = paused

@@ -289,10 +289,14 @@ class Capture:
             return self._socket.close(msgspec.json.decode(payload, type=End))
         return []
 
-    def lost(self, when: int) -> list[Event]:
-        """The proxy has died: what was under way ends here."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is known what was asked."""
+        return self._live is not None
+
+    def broken_off(self, when: int, error: str, message: str) -> list[Event]:
+        """What is under way ends here: its own end does not come."""
         self.ended = True
-        error, message = "interrupted", "LunaRoute ended before the answer was complete"
         if self._socket is not None:
             return self._socket._end(when, error, message)
         live = self._live

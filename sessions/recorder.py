@@ -2,6 +2,7 @@
 
 The supervisor hands it lines (sockets) to web processes over `control`. Frames come in, events are collected for a
 moment and applied in one transaction, and only then acknowledged: what was not acknowledged, the proxy sends again.
+An exchange that cannot be written while others can is set aside, not acknowledged, and tried again (sessions/aside.py).
 After that the web processes hear what has changed (sessions/news.py), and while somebody watches a session, the text of
 its answers as it comes. They hear it if they listen: it is dropped where it would have to wait.
 """
@@ -9,6 +10,7 @@ its answers as it comes. They hear it if they listen: it is dropped where it wou
 import gc
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
@@ -19,113 +21,34 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError, DataError, OperationalError, connections
-from django.db.backends.signals import connection_created
+from django.db import DatabaseError, OperationalError, connections
 
 from pii.redactor import Redactor
-from proxy.capture import ACK, CHANGE, ECHO, HEADER, PARTIAL, WATCH
+from proxy.capture import ACK, CHANGE, ECHO, HEADER, PARTIAL, TROUBLE, Trouble
+from proxy.last_words import Missing
 from sessions import memory, news, search
 from sessions.access_log import AccessLog
+from sessions.aside import Aside, is_elsewhere
 from sessions.budgets import quotas
-from sessions.digest import ENDED, OPENED, Capture, Event, Live
+from sessions.digest import ENDED, OPENED, Event, Live
 from sessions.log_feed import LAST, LogFeed
 from sessions.partial import Cursor
 from sessions.redaction import Redaction
 from sessions.store import Batch, Store
+from sessions.wire import Line
 
 logger = logging.getLogger("lunaroute.recorder")
 
 # Seconds between attempts while nothing can be written, and that the end may wait for that.
-RETRY_AFTER, GIVE_UP_AFTER = 1.0, 10.0
-READ_SIZE = 1 << 18
+RETRY_AFTER, GIVE_UP_AFTER = 1.0, 3.0
+# Seconds between attempts at what was set aside, and of how much at once.
+ASIDE_EVERY, ASIDE_AT_ONCE = 2.0, 20
 # Seconds in which what belongs together comes together, and after which there is time for what was recorded earlier.
 GATHER, QUIET = 0.005, 0.02
 # Seconds of quiet after which there is time for upkeep of the database.
 TIDY_AFTER = 2.0
 # Seconds between two looks at what is under way, where somebody watches.
 TELL_EVERY = 0.25
-# Bytes that wait for a web process that does not read; what is told beyond that is dropped.
-MAX_WAITING = 1 << 20
-
-
-class Line:
-    """The socket of one web process, and its captures that have not ended."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.captures: dict[int, Capture] = {}
-        self.watched: dict[str, str] = {}  # session id → who watches: it changes with each who comes
-        self.waiting = bytearray()  # to be sent
-        self._buffer = bytearray()
-
-    def read(self) -> list[tuple[int, list[Event]]] | None:
-        """Take what has come. Gives (number of the exchange if it has ended, else 0; events), or None at the end."""
-        try:
-            data = self.sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:
-            return None
-        buffer = self._buffer
-        buffer += data
-        at, size, out = 0, HEADER.size, []
-        while len(buffer) - at >= size:
-            length, kind, number, when = HEADER.unpack_from(buffer, at)
-            if len(buffer) - at - size < length:
-                break
-            with memoryview(buffer) as view:  # a slice of the buffer itself would be one more copy
-                payload = bytes(view[at + size : at + size + length])
-            at += size + length
-            out.append(self._feed(kind, number, when, payload))
-        del buffer[:at]
-        return out
-
-    def tell(self, parts: list[bytes], must: bool = False) -> None:
-        """Send frames: with `must` however long that takes, else what the other side takes now."""
-        if not must and len(self.waiting) > MAX_WAITING:
-            return
-        self.waiting += b"".join(parts)
-        with suppress(OSError):
-            self.sock.setblocking(must)
-            try:
-                self.push()
-            finally:
-                self.sock.setblocking(False)
-
-    def push(self) -> None:
-        """Send what waits."""
-        try:
-            while self.waiting:
-                del self.waiting[: self.sock.send(memoryview(self.waiting)[:READ_SIZE].tobytes())]
-        except BlockingIOError:
-            raise
-        except OSError:
-            self.waiting.clear()  # nobody reads any more; `read` finds the end
-
-    def _feed(self, kind: int, number: int, when: int, payload: bytes) -> tuple[int, list[Event]]:
-        if kind == WATCH:
-            with suppress(ValueError):
-                self.watched = msgspec.json.decode(payload, type=dict[str, str])
-            return 0, []
-        capture = self.captures.get(number)
-        if capture is None:
-            capture = self.captures[number] = Capture()
-        try:
-            events = capture.feed(kind, when, payload)
-        except Exception:
-            logger.exception("a frame of kind %d could not be read: its exchange is recorded as far as it was", kind)
-            events = []
-        if capture.ended:
-            del self.captures[number]
-            return number, events
-        return 0, events
-
-    def lost(self) -> list[Event]:
-        """The web process has gone: give the ends of what was under way."""
-        now = time.time_ns() // 1000
-        return [event for capture in self.captures.values() for event in capture.lost(now)]
 
 
 @dataclass(slots=True)
@@ -152,14 +75,20 @@ class Recorder:
         access_log: AccessLog | None = None,
     ) -> None:
         self._store, self._control = store, control
+        self._control.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._control, selectors.EVENT_READ, None)
         self._redactor = redactor  # of text under way; the store has one of its own, that counts
         self._batch_size, self._batch_seconds = batch_size, batch_seconds
-        self._selector = selectors.DefaultSelector()
         self._lines: set[Line] = set()
         self._events: list[Event] = []
-        self._acks: list[tuple[Line, int]] = []
+        self._acks: list[tuple[Line, int]] = []  # captures that have ended, by their line and number
+        self._aside, self._aside_at = Aside(), 0.0
+        self._trouble = Trouble()
+        self._missing = Missing()  # what was given up at the end
+        self._awaits_lines = False  # whether it is still to be seen which exchanges nobody holds any more
         self._running: dict[str, Running] = {}  # by request id
-        self._origins: dict[str, Line] = {}  # of exchanges under way, by request id
+        self._origins: dict[str, tuple[Line, int]] = {}  # captures of exchanges under way, by request id
         self._told_at = 0.0
         self._log, self._access_log = log, access_log
         self._quotas = quotas.Book()
@@ -170,10 +99,19 @@ class Recorder:
         self._paused_since: float | None = None
         self._backfill: search.Backfill | None = search.Backfill()
 
+    def recover(self, interrupt: bool) -> None:
+        """Mend what a recorder before this one left; with `interrupt`, nobody holds anything of it."""
+        while True:
+            try:
+                self._store.recover(interrupt)
+                self._resumed()
+                return
+            except (DatabaseError, OSError) as error:
+                if not self.pause(error):
+                    return
+
     def run(self) -> int:
         """Record until the supervisor's socket and all lines have ended. Gives the process's exit code."""
-        self._control.setblocking(False)
-        self._selector.register(self._control, selectors.EVENT_READ, None)
         while self._lines or not self._stopping:
             is_behind = self._due is None and self._backfill is not None
             ready = self._selector.select(QUIET if is_behind else self._timeout())
@@ -189,17 +127,28 @@ class Recorder:
                     self._listen(key.data)
                 if mask & selectors.EVENT_READ:
                     self._from_line(key.data)
+            if self.has_heard_all():
+                self._end_orphans()
             self._tell_text()
             if self._log is not None:
                 self._log.look(time.monotonic())
+            if self._aside and time.monotonic() >= self._aside_at:
+                self._try_aside(ASIDE_AT_ONCE)
             if self._due is not None and (time.monotonic() >= self._due or len(self._events) >= self._batch_size):
                 self._flush()
             elif self._tidy_at is not None and time.monotonic() >= self._tidy_at:
                 self._tidy()
-        is_complete = self._flush()
+        if self._flush():
+            self._try_aside(len(self._aside))
+        self._give_up(self._aside.ended(), self._trouble.why)
         with suppress(DatabaseError):
             self._store.fold_log()
-        return 0 if is_complete else 1
+        with suppress(OSError):
+            self._control.send(self._missing.packed())
+        return 1 if self._missing.count else 0
+
+    def _give_up(self, count: int, why: str) -> None:
+        self._missing = Missing(self._missing.count + count, self._missing.why or why)
 
     def _tidy(self) -> None:
         self._tidy_at = None
@@ -210,7 +159,8 @@ class Recorder:
     def _timeout(self) -> float | None:
         """Seconds until there is something to do, whatever comes."""
         log_due = self._log.due if self._log is not None else None
-        due = [at for at in (self._due, self._tidy_at, log_due) if at is not None]
+        aside_due = self._aside_at if self._aside else None
+        due = [at for at in (self._due, self._tidy_at, log_due, aside_due) if at is not None]
         if self._running and any(line.watched for line in self._lines):
             due.append(self._told_at + TELL_EVERY)
         return max(min(due) - time.monotonic(), 0) if due else None
@@ -248,6 +198,9 @@ class Recorder:
             line.sock.setblocking(False)
             self._lines.add(line)
             self._selector.register(line.sock, selectors.EVENT_READ, line)
+            if self._trouble.why:
+                self._tell(line, [_frame(TROUBLE, self._trouble)])
+        self._awaits_lines |= b"A" in data
         if not data:
             self._selector.unregister(self._control)
             self._stopping = True
@@ -261,13 +214,31 @@ class Recorder:
             self._flush()
             line.sock.close()
             return
-        for number, events in found:
+        for number, has_ended, events in found:
             self._note(events)
             for event in events:
-                self._origins[event.live.begin.request_id] = line
-            if number:
+                self._origins[event.live.begin.request_id] = line, number
+            if has_ended:
                 self._acks.append((line, number))
                 self._schedule()
+
+    def has_heard_all(self) -> bool:
+        """Whether each web process has just told what it holds of the time before this recorder."""
+        return self._awaits_lines and all(line.has_all for line in self._lines)
+
+    def _end_orphans(self) -> None:
+        """Mark as interrupted what a recorder before this one had begun and no web process holds any more."""
+        self._awaits_lines = False
+        while self._flush():
+            try:
+                self._store.interrupt(but=self._origins.keys())
+                return
+            except Exception as error:
+                if not is_elsewhere(error):
+                    logger.exception("exchanges that were cut off stay open until the next start")
+                    return
+                if not self.pause(error):
+                    return
 
     def _note(self, events: list[Event]) -> None:
         if events:
@@ -283,27 +254,28 @@ class Recorder:
         """Write what has been collected, however long that takes, and acknowledge it. False if it was given up."""
         self._due, self._flushed_at = None, time.monotonic()
         self._tidy_at = self._flushed_at + TIDY_AFTER
-        events, self._events = self._events, []
-        acks, self._acks = self._acks, []
-        batches: list[Batch] = []
-        noted = events
+        events, self._events = self._aside.behind(self._events), []
+        noted, batches = events, []
         while events:
             try:
                 batches.append(self._store.apply(events))
-                self._resumed()
                 break
-            except DataError:  # what is to be written, not where
-                events = self._without_poison(events, batches)
-            except (DatabaseError, OSError) as error:
-                if not self.pause(error):
+            except Exception as error:
+                if not is_elsewhere(error):
+                    events = self._one_by_one(events, batches)
+                elif not self.pause(error):
+                    self._give_up(sum(event.what == ENDED for event in events), self._trouble.why)
                     return False
-            except Exception:
-                events = self._without_poison(events, batches)
-        by_line: dict[Line, list[bytes]] = {}
-        for line, number in acks:
-            by_line.setdefault(line, []).append(HEADER.pack(0, ACK, number, 0))
-        for line, parts in by_line.items():
-            line.tell(parts, must=True)
+        self._stored(noted, batches)
+        return True
+
+    def _stored(self, noted: list[Event], batches: list[Batch]) -> None:
+        """Acknowledge and tell what has been written: `noted`, but for what was set aside."""
+        if batches:
+            self._resumed()
+        if self._aside:
+            noted = [event for event in noted if event.live.begin.request_id not in self._aside]
+        self._acknowledge()
         self._follow(noted)
         self._tell_changes(batches)
         for event in noted:
@@ -314,7 +286,17 @@ class Recorder:
         if self._access_log is not None:
             self._access_log.stored(batches)
         self._note_quotas(batches)
-        return True
+
+    def _acknowledge(self) -> None:
+        by_line: dict[Line, list[bytes]] = {}
+        acks, self._acks = self._acks, []
+        for line, number in acks:
+            if self._aside and self._aside.holds((line, number)):
+                self._acks.append((line, number))
+            else:
+                by_line.setdefault(line, []).append(HEADER.pack(0, ACK, number, 0))
+        for line, parts in by_line.items():
+            line.tell(parts, must=True)
 
     def _note_quotas(self, batches: list[Batch]) -> None:
         """Keep what answers tell of limits. Where that cannot be written now, it is with the next."""
@@ -338,7 +320,7 @@ class Recorder:
         """Tell every web process what has been stored: each hears which of it is its own, so that it is counted once."""
         told: dict[Line, list[bytes]] = {line: [] for line in self._lines}
         for change in (change for batch in batches for change in news.changes_of(batch)):
-            origin = self._origins.get(change.request_id)
+            origin, _ = self._origins.get(change.request_id, (None, 0))
             if origin not in told:
                 origin = next(iter(told), None)  # its own web process has gone: another one counts it
             payload = news.encode(change)
@@ -367,8 +349,9 @@ class Recorder:
                 for line in watching[:1] if settings.LUNAROUTE.redis_url else watching:
                     self._tell(line, [HEADER.pack(len(text), PARTIAL, 0, 0) + text])
 
-    def _without_poison(self, events: list[Event], batches: list[Batch]) -> list[Event]:
-        """Apply events one exchange at a time; one that cannot be digested is left out, and said so."""
+    def _one_by_one(self, events: list[Event], batches: list[Batch]) -> list[Event]:
+        """Apply events one exchange at a time. Gives those that database or disk would not take now; those that cannot be
+        written for what they are, are recorded without that, or set aside."""
         by_exchange: dict[str, list[Event]] = {}
         for event in events:
             by_exchange.setdefault(event.live.begin.request_id, []).append(event)
@@ -377,43 +360,93 @@ class Recorder:
             try:
                 batches.append(self._store.apply(own))
             except Exception as error:
-                if isinstance(error, DatabaseError | OSError) and not isinstance(error, DataError):
+                if is_elsewhere(error):
                     left += own
-                    continue
-                message = "exchange %s could not be digested: it is recorded without its text"
-                logger.exception(message, request_id, extra={"request_id": request_id})
-                for event in own:
-                    event.live.strip()
-                with suppress(Exception):
-                    batches.append(self._store.apply(own))
+                else:
+                    self._record_less(request_id, own, error, batches)
         return left
+
+    def _record_less(self, request_id: str, own: list[Event], error: Exception, batches: list[Batch]) -> None:
+        """Record an exchange without its text, or its bare facts; where that fails as well, set it aside."""
+        why, about = error, {"request_id": request_id}
+        # A file that cannot be written says nothing against what should stand in it.
+        ways = () if isinstance(error, OSError) else (self._store.without_text, self._store.bare_facts)
+        for way, what in zip(ways, ("without its text", "with its bare facts only"), strict=False):
+            try:
+                batches.append(way(own))
+            except Exception as another:
+                error = another
+                if is_elsewhere(error):
+                    break
+            else:
+                message = "exchange %s could not be digested: it is recorded %s"
+                logger.error(message, request_id, what, exc_info=why, extra=about)
+                return
+        if not self._aside:
+            message = "exchange %s cannot be recorded (%s): it is held, as others may be that follow, and tried again"
+            is_plain = is_elsewhere(error) or isinstance(error, OSError)
+            logger.error(message, request_id, _reason(error), exc_info=None if is_plain else why, extra=about)
+        self._aside.put(request_id, own, self._origins.get(request_id))
+        self._aside_at = time.monotonic() + ASIDE_EVERY
+        self._note_trouble(_reason(error), is_paused=False)
+
+    def _try_aside(self, count: int) -> None:
+        """Try some of what was set aside once more."""
+        self._aside_at = time.monotonic() + ASIDE_EVERY
+        batches: list[Batch] = []
+        noted: list[Event] = []
+        for request_id, kept in self._aside.take(count):
+            try:
+                batches.append(self._store.apply(kept.events))
+            except Exception as error:
+                if is_elsewhere(error):
+                    self._aside.put(request_id, kept.events, kept.source)
+                else:
+                    self._record_less(request_id, kept.events, error, batches)
+            noted += kept.events
+        self._stored(noted, batches)
+        if batches and not self._aside:
+            logger.warning("all that could not be recorded is on record now")
+
+    def _note_trouble(self, why: str, is_paused: bool) -> None:
+        trouble = Trouble(why, is_paused, len(self._aside))
+        if trouble != self._trouble:
+            self._trouble = trouble
+            for line in self._lines:
+                self._tell(line, [_frame(TROUBLE, trouble)])
 
     def pause(self, error: Exception) -> bool:
         """Wait a moment because of `error`. False where the end cannot wait any longer."""
         now = time.monotonic()
         if self._paused_since is None:
             self._paused_since = now
-            reason = " ".join(str(error).split())
+            reason = _reason(error)
             logger.error("recording paused: %s; the proxy goes on, what comes is kept in memory (up to 64 MiB)", reason)
+        self._note_trouble(_reason(error), is_paused=True)
         if self._stopping and now - self._paused_since > GIVE_UP_AFTER:
-            logger.error("recording could not resume: the last exchanges are lost")
             return False
         connections.close_all()
-        time.sleep(RETRY_AFTER)
+        if self._stopping:
+            time.sleep(RETRY_AFTER)
+        elif select.select([self._control], [], [], RETRY_AFTER)[0]:
+            self._from_supervisor()
         return True
 
     def _resumed(self) -> None:
         if self._paused_since is not None:
             logger.warning("recording resumed after %.0f s", time.monotonic() - self._paused_since)
             self._paused_since = None
+        if self._trouble.why:
+            self._note_trouble(self._trouble.why if self._aside else "", is_paused=False)
 
 
-def _commit_quickly(connection: Any, **_: Any) -> None:
-    """Let no commit wait for PostgreSQL's disk, as none does for SQLite's (settings.py): only a machine that loses power may
-    then take the last moments along."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET synchronous_commit TO off")
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _frame(kind: int, value: msgspec.Struct) -> bytes:
+    payload = msgspec.json.encode(value)
+    return HEADER.pack(len(payload), kind, 0, 0) + payload
 
 
 def _store(config: Any, redaction: Redaction | None) -> Store:
@@ -435,7 +468,6 @@ def run(control: socket.socket, first: bool = True) -> int:
     # Most of what is made here is gone in a moment: looking for cycles rarely takes a sixth off each exchange.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    connection_created.connect(_commit_quickly, dispatch_uid="lunaroute.recorder")
     config = settings.LUNAROUTE
     recording = config.session_recording
     redactor, redaction = None, None
@@ -448,12 +480,7 @@ def run(control: socket.socket, first: bool = True) -> int:
     if config.logging.access_log:
         access_log = AccessLog(config.logging.format == "json", log.terminal if log is not None else None)
     recorder = Recorder(control, store, worker.batch_size, worker.batch_timeout_ms / 1e3, redactor, log, access_log)
-    while True:
-        try:
-            store.recover(interrupt=first)
-            break
-        except (DatabaseError, OSError) as error:
-            recorder.pause(error)
+    recorder.recover(first)
     code = recorder.run()
     for output in (log, access_log):
         if output is not None:

