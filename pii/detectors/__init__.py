@@ -11,6 +11,7 @@ from pii.detectors.addresses import addresses
 from pii.detectors.assignments import assignments
 from pii.detectors.base import Detector, look
 from pii.detectors.cards import cards
+from pii.detectors.credentials import credentials
 from pii.detectors.email import emails
 from pii.detectors.formats import formats
 from pii.detectors.iban import ibans
@@ -31,9 +32,11 @@ DETECTORS: dict[str, tuple[Detector, ...]] = {
     "CREDIT_CARD": (cards,),
     "IP_ADDRESS": (addresses,),
     "IBAN": (ibans,),
-    "SECRET": (formats, private_keys, assignments),
+    "SECRET": (formats, private_keys, credentials, assignments),
 }
 TYPES = tuple(DETECTORS)
+# These read quotes, and so need to see which of them have a backslash before them.
+_LEXERS = {assignments, credentials}
 
 # Most strings are short words: what can hold nothing is not searched.
 _SHORTEST = len("a@b.co")
@@ -57,8 +60,9 @@ def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7)
                 continue
             for detector in DETECTORS[type_]:
                 limits.check()
-                for start, end, confidence, name in detector(form.data):
-                    if confidence >= min_confidence and form.data[start:end] not in EXAMPLES:
+                data = form.quoted if detector in _LEXERS else form.data
+                for start, end, confidence, name in detector(data):
+                    if confidence >= min_confidence and data[start:end] not in EXAMPLES:
                         place = (*form.origin(start, end), type_, name)
                         found[place] = max(confidence, found.get(place, 0))
     return sorted(Finding(start, end, type_, sure, name) for (start, end, type_, name), sure in found.items())

@@ -1,177 +1,165 @@
-"""Secrets that are known by what stands before them: credentials of HTTP (RFC 9110, section 11), passwords in addresses
-(RFC 3986, section 3.2.1), values given to names such as `password`, `api_key` or `token`."""
+"""Secrets that are known by the name they are given to: `password`, `api_key`, `token` and their like, in programs, settings,
+data, commands and sentences."""
 
-import math
-import re
-from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
-from pii.detectors.base import Hit, before, look, search
+from pii.detectors.base import Hit, after, before, look, search
+from pii.detectors.literals import Literal, is_settled, literal
+from pii.detectors.worth import is_pair, is_password, is_token
 
-# Never a secret, whatever its name: stands for one.
-_PLACEHOLDER = search(
-    r"(?i)^[<{\[(]|\$[a-z_{(]|\{\{|%[(s]|^%|\.\.\.|\*{3}|x{4}|your[_-]?|[_-]here$|(?:^|[_./-])example|placeholder|change.?me|redacted|dummy|sample|insert|replace"
-    r"|^(?:null|none|nil|true|false|undefined|string|str|bytes|text|int|required|optional|empty|todo|tbd|unset|default"
-    r"|pass(?:word|wd|phrase)?\d?|pwd|secret|token|hidden|masked|test|foobar|foo|bar|abc|value)$|\{[\w.]*\}|^arn:|^[12][0-9]{3}-[01][0-9]-|^(?:process|os|env|self|this|config"
-    r"|settings|request|req|ctx|data|args|options|params|props|state|import|secrets|vars|local|module|var|each)\."
+# Passwords' names. Words in other scripts than Latin are read as `password` (`plain.py`); letters without their marks.
+_PASSWORD = (
+    r"passw(?:or)?d|passwd|passphrase|passcode|\bpwd|_pwd|pwd|\bpass|_pass|\bpw|_pw|contrasena|mot[ _-]?de[ _-]?passe|\bmdp|_mdp|passwort|kennwort"
+    r"|(?:\b|_)(?:senha|clave|parola|heslo|sifre|haslo|hasqo)|palavra[ _-]passe|wachtwoord|l[oq]senord|adgangskode|kodeord|passord|salasana"
+    r"|jelszo|mat khau|kata sandi|lozinka"
 )
-_IDENTIFIER = look(r"[A-Za-z_$][A-Za-z_$]*[0-9]{0,2}(?:[.:/\\-]{1,2}[A-Za-z_$]+[0-9]{0,2})*$")
-
-_AUTHORIZATION = search(
-    r"(?i)(?:\b(?:proxy-)?authorization|\bx-api-key|\bx-auth-token|\bapi-key|\bx-goog-api-key|\bprivate-token|\bx-amz-security-token)"
-    r"[\"']{0,2}[ \t]{0,4}(?:=>|[:=,])[ \t]{0,4}[\"'`]{0,2}(?:(?:bearer|basic|token|apikey|bot)[ \t]{1,4})?"
-    r"[A-Za-z0-9._~+/=:-]{8}"
-    r"|\bbearer[ \t]{1,4}[A-Za-z0-9._~+/=-]{16}"
-)
-_CREDENTIALS = look(r"[A-Za-z0-9._~+/=:-]{8,8192}")
-_ADDRESS = search(r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`/]{0,255}@[A-Za-z0-9\[]")
-_IN_ADDRESS = look(r"[A-Za-z0-9+.-]+://[^\s:/@]*:([^\s\"'<>`]*)@")
-
-_PASSWORD = r"passw(?:or)?d|passwd|passphrase|passcode|\bpwd|_pwd|pwd|\bpass|_pass|\bpw"
 _NAMES = (
     r"secret|token|credential|(?:api|app|access|secret|private|account|auth|encryption|encrypt|signing|master|session|shared"
-    r"|service|license|admin|storage|subscription|function|consumer|webhook|shared_?access)[_.-]?key|apikey|secret_?key_?base"
+    r"|service|license|admin|storage|subscription|function|consumer|webhook|hmac|aes|cipher|crypto|cookie|shared_?access)[ _.-]?key|apikey"
+    r"|secret_?key_?base|\bmnemonic|seed[ _]?phrase"
 )
+_PAIR = r"\b_?auth"  # of npm, Docker: user and password in base64
+_CLOSERS = r"(?:_?(?:[0-9]{1,2}|prod(?:uction)?|dev|test|staging|live|value|b64|base64|old|new|main|primary|secondary)\b){0,2}(?:\\{0,15}[\"'`]|[\]})*_]|\[[0-9A-Z_]{0,12}\]){0,4}"
+# `"name": "password", "value": …`, in YAML, XML and other tables, other members between
+_VALUE = (
+    r"[,;]?\s{0,40}(?:\\{0,7}[\"']?(?:type|id|kind|sensitive|enabled|scope|secure|class|description)\\{0,7}[\"']?[ \t]{0,4}[:=][ \t]{0,4}[^\n,<>{}]{1,40}[,\n ]\s{0,40}){0,2}"
+    r"\\{0,7}[\"'<]?(?:parameter_?|setting_?|default_?)?(?:value|val|content|stringvalue)\\{0,7}[\"']?[ \t]{0,12}[:=>]"
+    r"|</(?:key|name|string)>\s{0,40}<(?:string|value|data)>"
+)
+_OPERATOR = (
+    r"[ \t]{0,12}(?:<{1,2}-|(?:\|\||\?\?|or)[ \t]{0,4}(?=\\{0,7}[\"'`])|[-+?.!<|&:=~]{0,3}[=>]|:)"
+    rf"|{_VALUE}"
+    r"|[ \t]{1,8}(?:\*?(?:string|str|String|\[\]byte|text|TEXT)[ \t]{1,8}:?=)"
+    r"|(?: (?:for|of|de|fur|von|per) [^\s]{1,32})?[ \t](?:is|ist|est|es|e|was|is set to|to)(?:[ \t]?:)?[ \t]|[ \t]-{1,2}[ \t]|,[ \t]{0,2}(?=\\{0,7}[\"'`])"
+    r"|[ \t]{0,2}\([ \t]?(?=[\"'`])|[ \t]{1,8}(?=[\"'`])"
+)
+_LEADERS = (
+    r"(?:^|[\n\f;&|`(\"'])[ \t]{0,8}(?:#[ \t]{0,4}define|ENV|setx|setenv|set(?:[ \t]+-[a-zA-Z]{1,4})?|git config(?:[ \t]+--\w+)?|npm config set|dokku config:set|defaults write \w+)[ \t]+"
+    r"[\w./:-]{0,48}"
+)
+_IN_RE2 = rf"(?:{_OPERATOR})".replace("(?=", "(?:")
+_MEMBERS = r"(?:^|[\s{,\"'<-])(?:parameter_?)?value\\{0,7}[\"']?[ \t]{0,8}[:=][ \t]{0,4}[^\s]"
+_AFTER_VALUE = look(
+    rf"(?i)\\{{0,7}}[\"']?[,;]?\s{{0,40}}\\{{0,7}}[\"']?(?:parameter_?)?(?:name|key|id)\\{{0,7}}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,4}}\\{{0,7}}[\"']?[\w.-]{{0,48}}?(?P<name>{_PASSWORD}|{_NAMES})\b"
+)
+_NAMED_AFTER = 192  # bytes after a value in which its name may stand
+_AT_VALUE = look(r"(?i)[\s{,\"'<-]?(?:parameter_?)?value\\{0,7}[\"']?[ \t]{0,8}(?P<operator>[:=])[ \t]{0,4}")
 _ASSIGNMENT = search(
-    rf"(?i)(?:{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]{{0,8}}"
-    r"(?:,?[ \t]{0,3}[\"']{0,2}value[\"']{0,2}[ \t]?[:=]|===?|:=|=>|->|!=|[:=>]|\bis:?[ \t]|,[ \t]?[\"'])"
-    r"[ \t]{0,8}(?:[bruf]?[\"'`]{1,3})?[^\s\"'`<>]{4}"
-    rf"|(?:{_PASSWORD})\([\"'][^\s\"'`<>]{{4}}"
-    # options of commands, and .netrc
-    r"|(?:\blogin[ \t]+[^\s]{1,64}[ \t]+password|--?(?:password|passwd|pass|token|api-key|apikey|secret|secret-key"
-    r"|access-token|auth-token|client-secret))[ \t]{1,2}[\"']?[^\s\"'`<>-][^\s\"'`<>]{3}"
+    rf"(?i)(?:{_PASSWORD}|{_NAMES}){_CLOSERS}{_IN_RE2}|{_PAIR}{_CLOSERS}[ \t]{{0,8}}[:=]"
+    rf"|{_LEADERS}(?:{_PASSWORD}|{_NAMES})[ \t]{{1,16}}[^\s=]"
+    r"|identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,40}[ \t]{1,4})?(?:by|as)[ \t]{1,4}(?:password[ \t]{1,4})?[\"']"
+    r"|\blogin[ \t]+[^\s]{1,64}\s{1,20}password\s{1,8}[^\s]"
+    r"|--?(?:password|passwd|pass|passphrase|pw|token|api-key|apikey|secret|secret-key|access-token|auth-token|client-secret|admin-password"
+    r"|root-password|db-password|requirepass|db-pass)[ \t]{1,2}[^\s-]|\brequirepass[ \t]{1,4}[^\s]"
+    rf"|{_MEMBERS}"
 )
-_USER = search(r"(?:[ \t]-u|--user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}")  # curl's
 _PARTS = look(
-    rf"(?i)(?P<name>--?[a-z-]+|login[ \t]+[^\s]+[ \t]+password|{_PASSWORD}|{_NAMES})[\"'\]}})*_]{{0,3}}[ \t]*"
-    r"(?P<operator>,?[ \t]*[\"']{0,2}value[\"']{0,2}[ \t]?[:=]|===?|:=|=>|->|!=|[:=>]|is:?[ \t]|,[ \t]?(?=[\"'])|\(|)"
-    r"(?P<space>[ \t]*)(?P<quote>(?:[bruf]?[\"'`]{1,3})?)"
+    rf"(?i)(?P<name>{_PASSWORD}|{_NAMES}|{_PAIR})(?>{_CLOSERS})(?P<operator>{_OPERATOR})(?P<space>[ \t]{{0,12}})"
+)
+_OTHERS = look(
+    rf"(?i)(?P<name>identified)[ \t]+(?:with[ \t]+\S+[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?"
+    rf"|(?P<netrc>login)[ \t]+[^\s]+\s+password\s+|(?P<option>--?[a-z-]+|requirepass)[ \t]+"
+    rf"|(?s:.){{0,1}}(?P<leader>[ \t]*(?:#[ \t]*define|ENV|set\w*|git|npm|dokku|defaults)[^\n]*?(?:{_PASSWORD}|{_NAMES}))[ \t]+"
 )
 _NOT_A_SECRET = search(
-    r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public|csrf)[_-]?token"
+    r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public)[_-]?token|(?:csrf|xsrf)[a-z_-]{0,16}token"
+    r"|authenticity[_-]?token|verificationtoken|antiforgery[a-z_-]{0,8}token|public[_-]?key"
 )
-_RUN = look(r"[^\s\"'`<>]{4,512}")
-_FIGURE = look(r"[0-9]")
-_IS_PASSWORD = look(rf"(?i)(?:{_PASSWORD})$")
+_IS_PASSWORD = look(rf"(?i)(?:.*[^A-Za-z])?(?:{_PASSWORD}|identified|login|--?(?:\w+-)?pass\w*|--pw|requirepass)$")
+_IS_PAIR = look(rf"(?i){_PAIR}$")
 
 
-def entropy(value: bytes) -> float:
-    """Shannon's, in bits a character."""
-    value = value[:64]  # enough to tell
-    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
-
-
-def _classes(value: bytes) -> int:
-    """How many of lower case, upper case, digits and signs there are."""
-    kinds = {1 if 97 <= b <= 122 else 2 if 65 <= b <= 90 else 3 if 48 <= b <= 57 else 4 for b in value[:64]}
-    return len(kinds)
-
-
-def _named(value: bytes) -> bool:
-    """An identifier, a path or a member: what code passes on instead of a secret."""
-    if not _IDENTIFIER.match(value):
-        return False
-    humps = sum(a > 96 and 64 < b < 91 for a, b in pairwise(value[:64]))
-    return humps * 5 <= len(value[:64])
-
-
-def _credentials(data: bytes) -> Iterator[Hit]:
-    for match in _AUTHORIZATION.finditer(data):
-        found = _CREDENTIALS.match(data, match.end() - (16 if match.group()[:6].lower() == b"bearer" else 8))
-        if not found:
-            continue
-        value = found.group().rstrip(b".:")
-        if _PLACEHOLDER.search(value) or data[found.end() : found.end() + 1] in (b"(", b"[", b"<"):
-            continue
-        word = (value.isalpha() and (value.islower() or len(value) < 16)) or _named(value)
-        if word or len(set(value)) < 5:
-            continue
-        yield found.start(), found.start() + len(value), 0.9, "authorization"
-
-
-def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
-    if b"://" not in data:
-        return
-    for match in _ADDRESS.finditer(data):
-        found = _IN_ADDRESS.match(match.group()[:-1])
-        if not found:
-            continue
-        value = found.group(1)
-        if not value or _PLACEHOLDER.search(value) or (value.isdigit() and len(value) < 6):
-            continue
-        yield match.start() + found.start(1), match.start() + found.end(1), 0.9, "connection-string"
-
-
-def _users(data: bytes) -> Iterator[Hit]:
-    if b" -u" not in data and b"--user" not in data:
-        return
-    for match in _USER.finditer(data):
-        run = _RUN.match(data, match.end() - 4)
-        if run and not run.group().isdigit() and not _PLACEHOLDER.search(run.group()) and _FIGURE.search(run.group()):
-            yield *run.span(), 0.75, "connection-string"
-
-
-def _assigned(data: bytes) -> Iterator[Hit]:
-    done = 0
-    for match in _ASSIGNMENT.finditer(data):
-        name, start = match.start(), match.end() - 4
-        parts, run = _PARTS.match(data, name, start), _RUN.match(data, start)
-        if name < done or not parts or not run or _NOT_A_SECRET.search(before(data, name, 16) + match.group()):
-            continue  # a name within a value is part of it
-        done, confidence = _judged(data, start, parts, run.group())
-        if confidence:
-            yield start, done, confidence, "assignment"
-
-
-def _judged(data: bytes, start: int, parts: re.Match[bytes], value: bytes) -> tuple[int, float]:
-    """Where the value at `start` ends, and how surely it is a secret, of the name and the operator in `parts`."""
-    end = start + len(value)
-    if parts["quote"]:
-        if data[end : end + 1] not in (b'"', b"'", b"`"):
-            return end, 0  # with spaces: a sentence
-        in_call = False
+def _judged(found: Literal, data: bytes, name: bytes, operator: bytes, space: bytes) -> float:
+    """How surely the value `found` is a secret, of what stands before it."""
+    value = data[found.start : found.end]
+    quote = found.quote
+    if found.in_call and data[found.end : found.end + 1] in (b"(", b"["):
+        return 0
+    if _IS_PAIR.match(name):
+        return 0.85 if is_pair(value) or (len(value) >= 20 and is_token(value)) else 0
+    if operator[-1:] in b"\"'` (-" and operator.strip() in (b"", b"-", b"--", b"(") and b" " in value:
+        return 0  # a label and its sentence
+    if operator.strip() in (b"-", b"--") and not (value[:1].isalnum() and any(48 <= byte < 58 for byte in value[1:])):
+        return 0
+    if _IS_PASSWORD.match(name):
+        in_code = not quote and (
+            found.in_call
+            or (bool(space or operator[-1:] in b" \t") and b":" not in operator and not _is_spoken(operator))
+        )
+        worth = is_password(value, quote, in_code)
     else:
-        value = _unquoted(value)
-        end = start + len(value)
-        in_call = data[end : end + 1] in (b")", b",", b";", b"(", b"[")
-    password = bool(_IS_PASSWORD.search(parts["name"]))
-    worth = _worth_password(value, parts, in_call) if password else _worth(value)
-    return end, (0.85 if parts["quote"] else 0.75) if worth else 0
+        worth = is_token(value)
+    return (0.85 if quote else 0.75) if worth else 0
 
 
-_ENDS = search(r"[,;)}\]&|([{]")
+def _is_spoken(operator: bytes) -> bool:
+    return operator.strip()[-2:] in (b"is", b"st", b"es", b"as", b"to", b"--", b"-", b"e")
 
 
-def _unquoted(value: bytes) -> bytes:
-    """Without what ends a value in a list, a call, an address or a sentence."""
-    end = _ENDS.search(value)
-    return (value[: end.start()] if end else value).rstrip(b".:\\")
+def _before_its_name(data: bytes, at: int, start: int) -> Iterator[Hit]:
+    """The value at `start`, if a name follows that says what it is: `"value": …, "name": "password"`."""
+    found = literal(data, start, at, b"=")
+    if found and found.end - found.start <= 512 and (named := _AFTER_VALUE.match(data, found.end)):
+        if confidence := _judged(found, data, named["name"], b"=", b""):
+            yield found.start, found.end, confidence, "assignment"
 
 
-def _worth_password(value: bytes, parts: re.Match[bytes], in_call: bool) -> bool:
-    """People choose short ones: six characters of two classes will do, if they are no name for another value."""
-    if len(value) < 6 or _PLACEHOLDER.search(value) or len(set(value[:64])) < 4:
-        return False
-    if value.isdigit():
-        return True
-    if _classes(value) == 1:
-        return False
-    figures = bool(_FIGURE.search(value))
-    if _named(value):  # hunter2 and password2 look the same: only where no code stands
-        return figures and (bool(parts["quote"]) or not (in_call or (parts["space"] and parts["operator"] != b":")))
-    return figures or bool(parts["quote"]) or (_classes(value) > 2 and not in_call)
-
-
-def _worth(value: bytes) -> bool:
-    """Keys and tokens are made by machines: twelve characters, three bits in each, some of them figures."""
-    if len(value) < 12 or _PLACEHOLDER.search(value) or value.isdigit() or not _FIGURE.search(value):
-        return False
-    return not _named(value) and entropy(value) >= 3
+def _read(data: bytes, at: int) -> tuple[int, Literal | None, bytes, bytes, bytes] | None:
+    """The value of the name at `at`: where it may begin, itself, and name, operator and space before it."""
+    if parts := _PARTS.match(data, at):
+        name, operator, space = parts["name"], parts["operator"], parts["space"]
+        if _NOT_A_SECRET.search(before(data, at, 16) + name):
+            return None
+        if operator[-1:] == b"=" and after(data, parts.end(), 1) in (b"=", b">"):
+            return None
+        return parts.end(), literal(data, parts.end(), at, operator.strip()), name, operator, space
+    if parts := _OTHERS.match(data, at):
+        name = parts[parts.lastgroup or "name"]
+        if parts.lastgroup == "leader":
+            name = _last_name(name)
+        return parts.end(), literal(data, parts.end(), at, b"="), name, b"=", b""
+    return None
 
 
 def assignments(data: bytes) -> Iterator[Hit]:
-    yield from _credentials(data)
-    yield from _passwords_in_addresses(data)
-    yield from _users(data)
-    yield from _assigned(data)
+    """Find values of names. `data` has quotes as they were written."""
+    done = 0
+    for match in _ASSIGNMENT.finditer(data):
+        at = match.start()
+        if at < done:
+            continue  # a name within a value is part of it
+        if read := _read(data, at):
+            _, found, name, operator, space = read
+            confidence = _judged(found, data, name, operator, space) if found else 0
+            if found and confidence:
+                done = found.end
+                yield found.start, found.end, confidence, "assignment"
+        elif at_value := _AT_VALUE.match(data, at):
+            yield from _before_its_name(data, at, at_value.end())
+
+
+def unsettled(data: bytes) -> int:
+    """Where in `data` the first name stands whose value may still change when it goes on; its length if there is none."""
+    done = 0
+    for match in _ASSIGNMENT.finditer(data):
+        at = match.start()
+        if at < done:
+            continue
+        if read := _read(data, at):
+            start, found, _, operator, _ = read
+            if not is_settled(data, start, operator.strip(), found):
+                return at
+            done = found.end if found and found.is_closed and found.quote else done
+        elif at_value := _AT_VALUE.match(data, at):
+            found = literal(data, at_value.end(), at, b"=")
+            if not is_settled(data, at_value.end(), b"=", found) or (found and len(data) - found.end < _NAMED_AFTER):
+                return at
+    return len(data)
+
+
+_LAST = look(rf"(?i)(?s:.*?)(?P<name>{_PASSWORD}|{_NAMES})$")
+
+
+def _last_name(leader: bytes) -> bytes:
+    found = _LAST.match(leader)
+    return found["name"] if found else leader

@@ -79,11 +79,33 @@ _INVISIBLE_RUNS = search(r"\x7f+")
 _LINE = 4096  # bytes of a line before and after what is invisible in it
 
 
+# Words for "password" in scripts of which the plain form keeps no letters: each becomes an English one of its length.
+# A class of first letters is what `re` searches for fastest.
+_PASSWORD = re.compile(
+    "[пП密口パ暗비패كرگपকรסκσ](?:(?<=[пП])арол[ьяюе]м?|(?<=П)АРОЛЬ|(?<=密)[码碼][是为為]?|(?<=口)令|(?<=パ)スワード[はが]?|(?<=暗)証番号"
+    "|(?<=비)밀번호[는가]?|(?<=패)스워드|(?<=ك)لمة (?:المرور|السر|مرور)|(?<=ر)مز عبور|(?<=گ)ذرواژه|(?<=प)ासवर्ड|(?<=क)ूटशब्द|(?<=প)াসওয়ার্ড"
+    "|(?<=ร)หัสผ่าน|(?<=ס)יסמ[הא]|(?<=κ)ωδικός|(?<=σ)υνθηματικό)"
+)
+_COPULAS = "是为為はが는가"
+
+
+def _as_password(match: re.Match[str]) -> str:
+    word = match[0].rstrip(_COPULAS)
+    english = {2: "pw", 3: "pwd", 4: "pass", 5: "_pass", 6: "passwd", 7: "_passwd"}.get(len(word))
+    return (english or "password".rjust(len(word), "_")) + "=" * (len(match[0]) - len(word))
+
+
+_LINE_ENDS = ((b"\\n", b"\f\f"), (b"\\r", b"\f\f"), (b"\\t", b"\t\t"))
+_FORM_FEEDS = bytes.maketrans(b"\f", b"\n")
+_QUOTES = ((b'\\\\\\"', b'""""'), (b'\\"', b'""'))
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """ASCII bytes, and where they stand in the text: from each of `marks` on, `shifts` characters further on."""
 
     data: bytes
+    quoted: bytes  # the same, but quotes have their backslashes, and escaped line ends are form feeds
     marks: list[int] = field(default_factory=list)
     shifts: list[int] = field(default_factory=list)
 
@@ -106,27 +128,27 @@ class Form:
 
 def forms(text: str) -> list[Form]:
     """The plain forms of a text: one, or two if it has invisible characters (standing for a gap, and for nothing)."""
+    if not text.isascii():
+        text = _PASSWORD.sub(_as_password, text)
     if text.isascii():
         data = text.encode()
     elif len(text.encode("utf-8", "surrogatepass")) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
         data = text.translate(_TABLE).encode()
     else:
         data = text.encode("latin-1", "pii.plain").translate(_LATIN)
+    quoted = data
     if b"\\" in data:  # line ends and quotes of an escaped text end words too; as long as they were, so nothing moves
-        for escaped, plain in (
-            (b"\\n", b"\n\n"),
-            (b"\\r", b"\n\n"),
-            (b"\\t", b"\t\t"),
-            (b'\\\\\\"', b'""""'),
-            (b'\\"', b'""'),
-        ):
+        for escaped, plain in _LINE_ENDS:
+            quoted = quoted.replace(escaped, plain)
+        data = quoted.translate(_FORM_FEEDS)
+        for escaped, plain in _QUOTES:
             data = data.replace(escaped, plain)
-    form = Form(data)
+    form = Form(data, quoted)
     if b"\\" in data or b"%" in data or b"&" in data:
-        form = _unescaped(data)
+        form = _unescaped(data, quoted)
     if b"\x7f" not in form.data:
         return [form]
-    apart = Form(form.data.replace(b"\x7f", b" "), form.marks, form.shifts)
+    apart = Form(form.data.replace(b"\x7f", b" "), form.quoted.replace(b"\x7f", b" "), form.marks, form.shifts)
     return [apart, _joined(form)] if _INSIDE.search(form.data) else [apart]  # beside an emoji it hides nothing
 
 
@@ -141,16 +163,20 @@ def _decoded(escape: bytes) -> bytes:
     return _TABLE[code].encode() if 31 < code < 0x110000 else b"\n"
 
 
-def _unescaped(data: bytes) -> Form:
-    out, marks, shifts, done, length = [], [], [], 0, 0
+def _unescaped(data: bytes, quoted: bytes) -> Form:
+    out, out_quoted, marks, shifts, done, length = [], [], [], [], 0, 0
+    is_same = data == quoted
     for match in _ESCAPES.finditer(data):
         start, end = match.span()
-        out += data[done:start], _decoded(match.group())
+        out += data[done:start], (plain := _decoded(match.group()))
+        if not is_same:
+            out_quoted += quoted[done:start], plain
         length += start - done + 1
         marks.append(length)
         shifts.append(end - length)
         done = end
-    return Form(b"".join([*out, data[done:]]), marks, shifts)
+    plain = b"".join([*out, data[done:]])
+    return Form(plain, plain if is_same else b"".join([*out_quoted, quoted[done:]]), marks, shifts)
 
 
 def _joined(form: Form) -> Form:
@@ -171,22 +197,24 @@ def _joined(form: Form) -> Form:
         shifts.append(shift + gone)
     marks += [mark - gone for mark in form.marks[old:]]
     shifts += [shift + gone for shift in form.shifts[old:]]
-    return _lines(Form(form.data.translate(None, b"\x7f"), marks, shifts))
+    data, quoted = (bytes_.translate(None, b"\x7f") for bytes_ in (form.data, form.quoted))
+    return _lines(Form(data, quoted, marks, shifts))
 
 
 def _lines(form: Form) -> Form:
     """The lines in which something moves, or what is near it in long ones."""
-    out, marks, shifts, length, done = [], [], [], 0, 0
+    out, quoted, marks, shifts, length, done = [], [], [], [], 0, 0
     for index, mark in enumerate(form.marks):
         if mark >= done:
             start = max(form.data.rfind(b"\n", done, mark) + 1, done, mark - _LINE)
             end = form.data.find(b"\n", mark, mark + _LINE)
             done = end + 1 if end >= 0 else min(mark + _LINE, len(form.data)) + 1
             out.append(form.data[start : done - 1])
+            quoted.append(form.quoted[start : done - 1])
             marks.append(length)
             moved = start - length
             shifts.append(moved + (form.shifts[index - 1] if index else 0))
             length += done - start
         marks.append(mark - moved)
         shifts.append(form.shifts[index] + moved)
-    return Form(b"\n".join(out), marks, shifts)
+    return Form(b"\n".join(out), b"\n".join(quoted), marks, shifts)
