@@ -42,6 +42,7 @@ _MEMBERS = r"(?:^|[\s{,\"'<-])(?:parameter_?)?value\\{0,7}[\"']?[ \t]{0,8}[:=][ 
 _AFTER_VALUE = look(
     rf"(?i)\\{{0,7}}[\"']?[,;]?\s{{0,40}}\\{{0,7}}[\"']?(?:parameter_?)?(?:name|key|id)\\{{0,7}}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,4}}\\{{0,7}}[\"']?[\w.-]{{0,48}}?(?P<name>{_PASSWORD}|{_NAMES})\b"
 )
+_WORD = 64  # bytes of code that another name may stand in
 _NAMED_AFTER = 192  # bytes after a value in which its name may stand
 _AT_VALUE = look(r"(?i)[\s{,\"'<-]?(?:parameter_?)?value\\{0,7}[\"']?[ \t]{0,8}(?P<operator>[:=])[ \t]{0,4}")
 _ASSIGNMENT = search(
@@ -131,6 +132,8 @@ def assignments(data: bytes) -> Iterator[Hit]:
         if read := _read(data, at):
             _, found, name, operator, space = read
             confidence = _judged(found, data, name, operator, space) if found else 0
+            if found and not found.quote and found.end - found.start > _WORD:
+                done = found.end  # or each of many names in one word would read all of it
             if found and confidence:
                 done = found.end
                 yield found.start, found.end, confidence, "assignment"
@@ -149,7 +152,7 @@ def unsettled(data: bytes) -> int:
             start, found, _, operator, _ = read
             if not is_settled(data, start, operator.strip(), found):
                 return at
-            done = found.end if found and found.is_closed and found.quote else done
+            done = found.end if found and found.is_closed else done
         elif at_value := _AT_VALUE.match(data, at):
             found = literal(data, at_value.end(), at, b"=")
             if not is_settled(data, at_value.end(), b"=", found) or (found and len(data) - found.end < _NAMED_AFTER):

@@ -96,7 +96,7 @@ def is_placeholder(value: bytes, is_literal: bool = False) -> bool:
 
 def is_password(value: bytes, quote: bytes, in_code: bool) -> bool:
     """People choose short ones: six characters of two classes will do, if they are no name for another value."""
-    if is_placeholder(value, quote[-1:] == b"'"):
+    if len(value) < 6 or is_placeholder(value, quote[-1:] == b"'"):
         return False
     value = _TEMPLATES.sub(b"", value)
     if len(value) < 6 or len(set(value[:64])) < 4:

@@ -165,7 +165,7 @@ def seconds(text: str) -> float:
 
 
 UNITS = ["1", "1.", "1-", "1 ", "@", "a@", "a@a.", "-", ":", "::", "a:", "=", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", " ", "\n", "\\", "\\u0040", "%40", "é", "a\u200b", "漢",
-         "eyJ", "eyJa.", "sk-", "://", "a://b:", "password=", "password: ", "token=\"", "+1", "+1 ", "020 ", "4-", "DE89 ", "2001:", "1.1.1.1.", "call ", "Bearer ", "QUJD", "'", "ssh "]  # fmt: skip
+         "eyJ", "eyJa.", "sk-", "://", "a://b:", "password=", "password='", "password=`", "<password>", "name: password\nvalue: ", "value: x\n", "Cookie: a=", "ENV a", "password: |\n ", "password: ", "token=\"", "+1", "+1 ", "020 ", "4-", "DE89 ", "2001:", "1.1.1.1.", "call ", "Bearer ", "QUJD", "'", "ssh "]  # fmt: skip
 
 
 @pytest.mark.alone
