@@ -55,6 +55,10 @@ class Redactor:
         self._handling = {kind: policy.handling(kind) for kind in kinds}
         self._patterns = [p for p in policy.custom_patterns if p.confidence >= policy.min_confidence]
 
+    def token(self, kind: str, value: str) -> str:
+        """Give what stands for a value, the same for the same one under the policy's secret."""
+        return self._tokens.token(kind, value)
+
     def find(self, text: str) -> list[Finding]:
         """Give what would be replaced in a text, without overlaps, in order. Raises what a detector raises."""
         spans, _ = self.settle(text)

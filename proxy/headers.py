@@ -1,5 +1,9 @@
 """Which headers pass: end-to-end ones, untouched; hop-by-hop ones never (RFC 9110, section 7.6.1)."""
 
+from functools import lru_cache
+
+from routing.credentials import names_a_credential
+
 HOP_BY_HOP = frozenset(
     (
         b"connection",
@@ -16,10 +20,6 @@ HOP_BY_HOP = frozenset(
 TOKEN = b"x-lunaroute-token"
 # What is addressed to a proxy, which we are, is consumed here.
 REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"proxy-authorization", TOKEN}
-# What is never kept in the record.
-CREDENTIALS = frozenset(
-    (b"authorization", b"x-api-key", b"api-key", b"cookie", b"set-cookie", b"proxy-authorization", TOKEN)
-)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -44,6 +44,11 @@ def first(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def _is_kept(name: bytes) -> bool:
+    return not names_a_credential(name.decode("latin-1"))
+
+
 def for_record(headers: Headers) -> list[tuple[str, str]]:
     """Give the headers as text for the record, without credentials. Latin-1 maps every byte (RFC 9112, section 5.5)."""
-    return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers if k.lower() not in CREDENTIALS]
+    return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers if _is_kept(k)]

@@ -8,7 +8,7 @@ import msgspec
 from routing.heads import header
 
 _VALID = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
-_HEADERS = ("x-claude-code-session-id", "session_id", "session-id", "x-session-id", "x-opencode-session")
+HEADERS = ("x-claude-code-session-id", "session_id", "session-id", "x-session-id", "x-opencode-session")
 
 
 class _Body(msgspec.Struct):
@@ -31,7 +31,7 @@ def session_id_of(headers: list[tuple[str, str]], body: bytes) -> str | None:
     except (ValueError, RecursionError):
         fields = _Body()
     candidates = [_of_user_id(fields.metadata.get("user_id"))] if isinstance(fields.metadata, dict) else []
-    candidates += [header(headers, name) for name in _HEADERS]
+    candidates += [header(headers, name) for name in HEADERS]
     if isinstance(fields.prompt_cache_key, str) and _is_uuid(fields.prompt_cache_key):
         candidates.append(fields.prompt_cache_key)
     return next((found for found in candidates if valid_session_id(found)), None)

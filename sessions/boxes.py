@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from routing.credentials import names_a_credential
 from routing.heads import Pairs
 from sessions.dialects.facts import Block, Usage
-from sessions.headers import names_a_secret
 
 RULE = "─" * 57
 TOP, MIDDLE, BOTTOM = f"┌{RULE}", f"├{RULE}", f"└{RULE}"
@@ -170,7 +170,9 @@ def usage_text(usage: Usage) -> str:
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> list[str]:
-    shown = [f"│   {harmless(name)}: {'***' if names_a_secret(name) else harmless(value)}" for name, value in headers]
+    shown = [
+        f"│   {harmless(name)}: {'***' if names_a_credential(name) else harmless(value)}" for name, value in headers
+    ]
     return ["│ Headers:", *shown] if shown else []
 
 

@@ -50,6 +50,7 @@ class Live:
     last_chunk_us: int = 0
     end: End | None = None
     redacted: int = 0  # 1: the request, 2: all of it
+    session_id: str | None = None  # that the request names, or what stands for it; "" if it names none
     redactions: Counter = field(default_factory=Counter)  # values replaced, by type
     has_row: bool = (
         False  # False where a recorder before this one recorded the request: what it replaced is not counted here

@@ -13,10 +13,11 @@ import msgspec
 
 from pii.events import redact_stream
 from pii.policy import FAILED
-from pii.redactor import Redactor
+from pii.redactor import Redactor, log_failure
 from proxy.capture import Begin, Routing
 from proxy.decoding import Decoder, Overflow, is_known
 from routing.heads import header
+from routing.session_ids import HEADERS
 from sessions.dialects import response_parser
 from sessions.digest import Live
 from sessions.split import Parts, join
@@ -82,6 +83,18 @@ class Redaction:
         live.redacted = 2
         self._count(live)
 
+    def session_id(self, named: str) -> str:
+        """Give a session's id as it is, or one made of it under the policy's secret where redaction finds something in it."""
+        return self._short(self._session_id, named)
+
+    def _session_id(self, named: str) -> str:
+        try:
+            is_plain = not named or not self.redactor.find(named)
+        except Exception as error:  # what could not be examined names nothing
+            log_failure(error)
+            is_plain = False
+        return named if is_plain else f"redacted-{self.redactor.token('SESSION', named)}"
+
     def _begin(self, begin: Begin) -> Begin:
         return msgspec.structs.replace(
             begin,
@@ -105,7 +118,11 @@ class Redaction:
         )
 
     def _headers(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return [pair for (pair,) in (self._short(self.redactor.headers, (pair,)) for pair in pairs)]
+        redacted = [pair for (pair,) in (self._short(self.redactor.headers, (pair,)) for pair in pairs)]
+        # To the detectors a number behind such a name is an id; as a session's it would be in every address and file name.
+        return [
+            (name, self.session_id(value)) if name.lower() in HEADERS else (name, value) for name, value in redacted
+        ]
 
     def _short(self, redact: Callable[[Any], Any], given: Any) -> Any:
         """Redact what is short and comes with every request."""

@@ -14,7 +14,7 @@ from routing.heads import header
 from sessions import bulk
 from sessions.dialects.facts import RequestFacts, ResponseFacts, Usage
 from sessions.digest import Live
-from sessions.headers import kept_headers, masked_query, metadata_of
+from sessions.headers import kept_headers, masked, masked_path, masked_query, masked_tokens, metadata_of
 from sessions.models import Exchange, Session
 from sessions.packing import pack_field, unpack_field
 from sessions.prices import cost_usd
@@ -81,6 +81,7 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
     """Make the row of an exchange whose request is known. Session, parent and content keys are still to be set."""
     begin = live.begin
     live.has_row = True
+    headers = kept_headers(begin.headers)
     return bulk.make(
         Exchange,
         recorder=identity,
@@ -91,18 +92,21 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         dialect=live.dialect,
         transport=live.transport,
         method=begin.method[:16],
-        path=begin.path[:2048],
+        path=masked_path(begin.path)[:2048],
         query=masked_query(begin.query),
         model_requested=column(facts.model, 128),
         is_streaming=facts.is_streaming or live.transport == "ws",
         capture=live.capture,
         redactions=dict(live.redactions),
-        client=client_of(begin.headers),
+        client=client_of(headers),
         client_ip=begin.client_ip[:64],
-        user_agent=header(begin.headers, "user-agent")[:512] if keep_user_agent else "",
-        metadata={**metadata_of(begin.headers), **begin.metadata},
+        user_agent=header(headers, "user-agent")[:512] if keep_user_agent else "",
+        metadata={
+            **metadata_of(headers),
+            **{name: masked(value) if isinstance(value, str) else value for name, value in begin.metadata.items()},
+        },
         routing={},
-        request_headers=kept_headers(begin.headers, keep_user_agent),
+        request_headers=[pair for pair in headers if keep_user_agent or pair[0].lower() != "user-agent"],
         response_headers=[],
         started_at=time_of(begin.started_us),
         request_bytes=len(live.request),
@@ -184,7 +188,7 @@ def end_row(row: Exchange, live: Live, facts: ResponseFacts) -> None:
     row.model_used = column(_model_used(row, facts), 128)
     row.finish_reason = column(facts.finish_reason, 64)
     row.has_refusal = facts.has_refusal
-    row.error = column(_error(row, live, facts))
+    row.error = column(masked_tokens(_error(row, live, facts)))
     row.success = not row.error
     row.duration_ms = end.duration_ms
     row.provider_latency_ms = end.provider_latency_ms

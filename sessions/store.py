@@ -18,6 +18,7 @@ from sessions.bounds import keep
 from sessions.dialects import parse_request
 from sessions.dialects.facts import RequestFacts, ResponseFacts, ToolResult
 from sessions.digest import ENDED, FIRST_TOKEN, OPENED, Event, Live
+from sessions.headers import has_token
 from sessions.jsonl import JsonlWriter, path_of
 from sessions.models import Exchange, Node, Session, ToolCall
 from sessions.redaction import Redaction
@@ -331,7 +332,7 @@ class Store:
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
         if self._redaction is not None:
             row.redacted_by = self._redaction.policy
-        state = self._state(batch, self._session_id(live, parts, head), row, live.begin.owner)
+        state = self._state(batch, self._session_id(live, head), row, live.begin.owner)
         row.session = state.row
         self._open[row.request_id] = batch.created[row.request_id] = row
         rows.describe_session(state.row, row)
@@ -357,12 +358,18 @@ class Store:
         self._add_line(batch, state.row, lines.request_recorded(row, facts, live.request, parts, new, text))
 
     def _parts(self, live: Live) -> Parts:
+        headers = live.begin.headers
         if self._redaction is not None:
             self._redaction.open(live)
-        if not live.request:
-            return Parts(template=b"", is_split=False)
         sent = live.request
-        parts = self._bodies.take_apart(sent, live.dialect, live.begin.headers)
+        if sent:
+            parts = self._bodies.take_apart(sent, live.dialect, live.begin.headers)
+        else:
+            parts = Parts(template=b"", is_split=False)
+        if live.session_id is None:  # asked of what came, not of what redaction leaves of it
+            live.session_id = self._named(session_id_of(headers, parts.head) or "")
+        if not sent:
+            return parts
         if self._redaction is not None:
             self._redaction.body(live, parts)
         return (
@@ -383,8 +390,14 @@ class Store:
             state.told[places.nodes[-1]] = Told(facts.user_text, bool(facts.system))
         return facts
 
-    def _session_id(self, live: Live, parts: Parts, facts: RequestFacts) -> str:
-        found = session_id_of(live.begin.headers, parts.head)
+    def _named(self, session_id: str) -> str:
+        """Give the id of a session that a client names so: an id that is a secret, or personal, is stood for by another."""
+        if self._redaction is not None:
+            return self._redaction.session_id(session_id)
+        return rows.id_for("", session_id) if has_token(session_id) else session_id
+
+    def _session_id(self, live: Live, facts: RequestFacts) -> str:
+        found = live.session_id
         if not found and facts.previous_response_id:
             earlier = self._answered(facts.previous_response_id)
             found = earlier.session.session_id if earlier and earlier.session.owner == live.begin.owner else None

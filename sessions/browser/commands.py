@@ -3,7 +3,7 @@
 import re
 from shlex import quote
 
-from sessions.headers import names_a_secret
+from routing.credentials import names_a_credential
 from sessions.models import Exchange, Session
 
 # As the clients' own `--help` has them.
@@ -41,7 +41,7 @@ def curl_command(row: Exchange, body: bytes | None, address: str) -> str:
     parts.append(f'-H "{_CREDENTIALS.get(row.listener, _CREDENTIALS["openai"])}"')
     sent = [(name, value) for name, value in row.request_headers if name.lower() not in _NOT_SENT]
     for name, value in sent:
-        if not names_a_secret(name):
+        if not names_a_credential(name):
             parts.append(f"-H {quote(f'{name}: {value}' if value else f'{name};')}")
     if body and not any(name.lower() == "content-type" for name, _ in sent):
         parts.append("-H 'content-type:'")  # else curl calls it a form

@@ -27,7 +27,6 @@ def test_credentials_are_not_kept():
         ("User-Agent", "u"),
     ]
     assert kept_headers(headers) == [("Accept", "y"), ("User-Agent", "u")]
-    assert kept_headers(headers, keep_user_agent=False) == [("Accept", "y")]
 
 
 def test_query_values_named_like_a_key_are_masked():
