@@ -53,9 +53,9 @@ async def _may_enter(scope: dict) -> bool:
         {f"HTTP_{n.decode('latin-1').upper().replace('-', '_')}": v.decode("latin-1") for n, v in scope["headers"]}
     )
     cookies = parse_cookie(texts.get("Cookie", ""))
-    if not settings.LUNAROUTE.team.enabled:
-        return knows_token(texts, cookies)
     address = scope["client"][0] if scope.get("client") else ""
+    if not settings.LUNAROUTE.team.enabled:
+        return knows_token(texts, cookies, address)
     viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies, scope["path"], address)
     scope["viewer"] = partial(viewer_of_headers, texts, cookies)  # asked again while it is open
     look_as(viewer or NOBODY)

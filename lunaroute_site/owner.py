@@ -4,7 +4,6 @@ Whoever can read the terminal or the home owns the record anyway; so no password
 """
 
 import hashlib
-import ipaddress
 import json
 import os
 import secrets
@@ -18,6 +17,7 @@ from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from lunaroute_site.access import address_of, remember
+from proxy.forwarded import is_loopback
 
 # Seconds for which a link works.
 VALID = 60
@@ -55,15 +55,6 @@ def use(home: Path, token: str) -> bool:
         path.unlink()  # of two at once, one succeeds
         return True
     return False
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether `address` is one of this machine's own."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def enter(request: HttpRequest, token: str) -> HttpResponse:

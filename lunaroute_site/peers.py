@@ -1,7 +1,7 @@
-"""What the web processes of one server tell each other: their metrics, when any of them is asked for all.
+"""What the web processes of one server tell each other: their metrics, when any of them is asked for all, and who guesses.
 
 Each has a line to every other, a socket pair from the supervisor. A question and an answer are frames: a length (u32,
-big-endian), the question's number (u32), and JSON; a question has none.
+big-endian), the question's number (u32), and JSON; a question has none. News, which nobody answers, have a number of their own.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ import msgspec
 from prometheus_client import Metric
 from prometheus_client.samples import Exemplar, Sample
 
+from proxy.throttle import Throttle
+
 logger = logging.getLogger("lunaroute.metrics")
 
 HEADER = struct.Struct(">II")
@@ -22,6 +24,8 @@ HEADER = struct.Struct(">II")
 PATIENCE = 2.0
 # Bit of a number that marks an answer.
 ANSWER = 1 << 31
+# Number of news.
+NEWS = ANSWER - 1
 
 
 class Family(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +37,15 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
     samples: list[tuple[str, dict[str, str], float, tuple[dict[str, str], float, float | None] | None]]
 
 
+class Guess(msgspec.Struct, frozen=True, array_like=True):
+    """What the throttle of a process has found out (proxy/throttle.py)."""
+
+    is_failure: bool
+    place: str
+    digest: bytes
+
+
+_decode_guess = msgspec.json.Decoder(Guess).decode
 _decode = msgspec.json.Decoder(tuple[str, list[Family]]).decode
 
 
@@ -78,12 +91,32 @@ class Peers:
     def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], bytes]) -> None:
         self._loop, self.tell = loop, tell
         self._lines: set[_Line] = set()
+        self._hear: Callable[[bool, str, bytes], object] = lambda *news: None
 
     async def attach(self, sock: socket.socket) -> None:
         """Take `sock` as the line to another process, until it ends."""
         sock.setblocking(False)
-        _, line = await self._loop.create_unix_connection(partial(_Line, self._answer, self._lines.discard), sock=sock)
+        _, line = await self._loop.create_unix_connection(
+            partial(_Line, self._answer, self._take_news, self._lines.discard), sock=sock
+        )
         self._lines.add(line)
+
+    def share(self, throttle: Throttle) -> None:
+        """Let `throttle` hear what those of the others find out, and they what it does."""
+        self._hear = throttle.hear
+        throttle.tell = self._tell_guess
+
+    def _tell_guess(self, is_failure: bool, place: str, digest: bytes) -> None:
+        payload = msgspec.json.encode(Guess(is_failure, place, digest))
+        self._loop.call_soon_threadsafe(self._send_news, payload)  # pages run in threads
+
+    def _send_news(self, payload: bytes) -> None:
+        for line in self._lines:
+            line.send(NEWS, payload)
+
+    def _take_news(self, payload: bytes) -> None:
+        guess = _decode_guess(payload)
+        self._hear(guess.is_failure, guess.place, guess.digest)
 
     def gather(self) -> list[bytes]:
         """Give what every other process answers. For threads: it waits for them."""
@@ -107,8 +140,13 @@ class Peers:
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, answer: "Callable[[_Line, int], None]", lost: "Callable[[_Line], None]") -> None:
-        self._answer, self._lost = answer, lost
+    def __init__(
+        self,
+        answer: "Callable[[_Line, int], None]",
+        take_news: Callable[[bytes], None],
+        lost: "Callable[[_Line], None]",
+    ) -> None:
+        self._answer, self._take_news, self._lost = answer, take_news, lost
         self._transport: asyncio.Transport | None = None
         self._incoming = b""
         self._number = 0
@@ -127,6 +165,8 @@ class _Line(asyncio.Protocol):
             payload, data = data[HEADER.size : HEADER.size + length], data[HEADER.size + length :]
             if number & ANSWER:
                 self._take(number ^ ANSWER, payload)
+            elif number == NEWS:
+                self._take_news(payload)
             else:
                 self._answer(self, number)
         self._incoming = data
@@ -138,7 +178,7 @@ class _Line(asyncio.Protocol):
 
     async def ask(self) -> bytes | None:
         """Give the other's answer, None if it ends before."""
-        number = self._number = (self._number + 1) % ANSWER
+        number = self._number = (self._number + 1) % NEWS
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         self.send(number, b"")
         try:

@@ -61,7 +61,10 @@ class Serving:
             os.environ,
             link,
             # In a team who has a token of their own needs no other.
-            guard=Guard(django_settings.ALLOWED_HOSTS, "" if settings.team.enabled else token_of_configuration()),
+            guard=Guard(
+                tuple(django_settings.ALLOWED_HOSTS), "" if settings.team.enabled else token_of_configuration()
+            ),
+            own_token=token_of_configuration().encode(),
             trusted=Trusted(settings.trusted_proxies) if settings.trusted_proxies else None,
             sse_keepalive=http_server.sse_keepalive_secs if http_server.sse_keepalive_enabled else 0,
             changed=self._watch.changed,

@@ -117,7 +117,8 @@ LOGIN_URL = "/login"
 # Believed only of proxies that are trusted: of others lunaroute_site.forwarded takes the header away.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Not the names of another Django project that runs on the same host name.
-SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lunaroute_session", "lunaroute_csrf"
+# Nor those of another LunaRoute: cookies know hosts, and no ports.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"lunaroute_session_{LUNAROUTE.port}", f"lunaroute_csrf_{LUNAROUTE.port}"
 SECURE_REFERRER_POLICY = "same-origin"
 
 # Bytes that a page may be sent. They stay in memory: a temporary file would keep what nobody has redacted.

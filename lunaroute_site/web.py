@@ -24,6 +24,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     from lunaroute_site.serving import Serving
     from proxy.link import RecorderLink
     from proxy.meter import Meter
+    from proxy.throttle import throttle
     from sessions import metrics
     from sessions.budgets.keeper import Keeper
     from sessions.live_hub import hub
@@ -56,6 +57,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     peers = Peers(reactor._asyncioEventloop, lambda: packed(number, REGISTRY.collect())) if number else None
     if peers is not None:
         gather(peers)
+        peers.share(throttle)
     server = Server(application, listeners, control, link, peers)
     gc.collect()
     gc.freeze()

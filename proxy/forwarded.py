@@ -64,3 +64,12 @@ def forwarded_for(headers: Headers) -> list[str]:
     """Give the addresses of X-Forwarded-For in the order in which they were added."""
     values = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether `address` is one of this machine's own."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback

@@ -75,6 +75,17 @@ class ErrorResponse(RawResponse):
         super().__init__(status, error_headers(body), (body,))
 
 
+class TextResponse(RawResponse):
+    """What a person reads in a browser."""
+
+    def __init__(self, status: int, message: str) -> None:
+        body = f"{message}\n".encode()
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+        super().__init__(
+            status, [*headers, (b"x-content-type-options", b"nosniff"), (b"x-lunaroute-error", b"1")], (body,)
+        )
+
+
 class DataPlane:
     """The ASGI application for everything that goes to a provider."""
 

@@ -1,5 +1,6 @@
 """Which headers pass: end-to-end ones, untouched; hop-by-hop ones never (RFC 9110, section 7.6.1)."""
 
+import re
 from functools import lru_cache
 
 from routing.credentials import names_a_credential
@@ -47,6 +48,28 @@ def first(headers: Headers, name: bytes) -> bytes | None:
 @lru_cache(maxsize=4096)
 def _is_kept(name: bytes) -> bool:
     return not names_a_credential(name.decode("latin-1"))
+
+
+# What a browser shows, or gives to a page, without running any of it. Everything else may be a page, or taken for one.
+_INERT = re.compile(
+    rb"(application/(json|[\w.+-]+\+json|x-ndjson|jsonl|octet-stream|zip|gzip|protobuf|x-protobuf)|text/(event-stream|plain)"
+    rb"|(audio|video|font)/[\w.+-]+|image/(png|jpeg|gif|webp|avif))[ \t]*(;[ -~]*)?", re.IGNORECASE
+)  # fmt: skip
+# A page of a provider's that somebody opens has no origin, so not LunaRoute's, and runs and loads nothing.
+POLICY = [(b"content-security-policy", b"sandbox; default-src 'none'"), (b"x-content-type-options", b"nosniff")]
+
+
+@lru_cache(256)
+def _is_inert(kind: bytes) -> bool:
+    return _INERT.fullmatch(kind) is not None
+
+
+def policy_for(status: int, headers: Headers) -> Headers:
+    """Give the headers to add to a provider's answer that a browser could open as a page."""
+    kinds = [value for name, value in headers if len(name) == 12 and name.lower() == b"content-type"]
+    if (len(kinds) == 1 and len(kinds[0]) < 200 and _is_inert(kinds[0])) or (not kinds and status in (204, 304)):
+        return []
+    return POLICY
 
 
 def for_record(headers: Headers) -> list[tuple[str, str]]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from time import time
 
+from proxy.guard import Refused, waits
 from proxy.headers import TOKEN, first
+from proxy.throttle import throttle
 
 PREFIX = b"/t/"
 UNKNOWN = "This is no token that LunaRoute knows, or it has expired: /ui/account gives another."
@@ -34,16 +36,21 @@ class Identities:
 
     users: Mapping[bytes, User]
 
-    def take(self, scope: dict) -> str:
-        """Note the request's user as ``owner`` of `scope`, without the path's prefix; gives why it is refused, or ""."""
+    def take(self, scope: dict) -> Refused | None:
+        """Note the request's user as ``owner`` of `scope`, without the path's prefix; gives why it is refused, or None."""
         token = _from_path(scope) or first(scope["headers"], TOKEN)
         if not token:
-            return MISSING
+            return Refused(401, MISSING)
+        address = scope["client"][0] if scope["client"] else ""
+        if (refused := waits(address, token)) is not None:
+            return refused
         user = self.users.get(digest(token))
         if user is None or (user.expires_at is not None and user.expires_at <= time()):
-            return UNKNOWN
+            throttle.failed(address, token)
+            return Refused(401, UNKNOWN)
+        throttle.passed(address, token)
         scope["owner"] = user.name
-        return ""
+        return None
 
 
 def digest(token: bytes) -> bytes:

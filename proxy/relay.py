@@ -13,7 +13,7 @@ from proxy.errors import UpstreamError
 from proxy.exchange import Exchange
 from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
-from proxy.headers import end_to_end, for_record
+from proxy.headers import end_to_end, for_record, policy_for
 from proxy.keepalive import Commented, is_commentable
 from routing.translation.answers import StreamTranslator
 
@@ -164,6 +164,7 @@ def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more
     exchange.status = response.status
     passed = [*end_to_end(response.headers), *more]
     if not response.upgraded:
+        passed += policy_for(response.status, passed)
         relay = Relay(exchange, response)
         seconds = state.current.sse_keepalive
         chunks = Commented(relay, seconds) if seconds and is_commentable(passed) else relay

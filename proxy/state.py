@@ -63,7 +63,8 @@ class State:
     router: Router
     environ: Mapping[str, str]
     link: RecorderLink | None = None  # None: nobody reads what passes
-    guard: Guard | None = None  # asked before a request where `is_guarded`
+    guard: Guard = field(default_factory=lambda: Guard(("*",)))  # asked before each request
+    own_token: bytes = b""  # the server's, which goes to no provider
     identities: Identities | None = None  # None: nobody is asked who they are
     meter: Meter | None = None  # with `identities`
     trusted: Trusted | None = None  # None: there is no proxy in front of this server whose word counts
@@ -81,7 +82,7 @@ class State:
     has_markers: bool = False  # whether a marker could choose another provider
     has_notifications: bool = False  # whether a model is told who it takes over from
     may_act: bool = False  # whether a rule or a marker could act on a request
-    is_guarded: bool = False  # whether there is a key or login of the server's, which a request could be sent with
+    is_guarded: bool = False  # whether there is a key or login of the server's, for which the token is asked
 
     def target(self, provider: Provider) -> Target:
         """Give the target of `provider`, made at its first use."""
@@ -103,7 +104,7 @@ class State:
         self.has_notifications = any(provider.switch_notification for provider in providers.values())
         self.may_act = bool(rules.rules) or self.has_markers
         keys = any(p.enabled and (p.api_key or p.codex_auth) for p in providers.values())
-        self.is_guarded = self.guard is not None and keys
+        self.is_guarded = keys
         self.board.keep(providers)
         for name in [name for name in self.targets if name not in providers]:
             self.targets.pop(name).upstream.retire()

@@ -1,4 +1,48 @@
-"""Which dialect a path speaks, and so which kind of provider it goes to. Paths are raw bytes, without the query."""
+"""What a path is, and so which dialect it speaks and which kind of provider it goes to.
+
+Paths are raw bytes as a client sends them, without the query. Servers read some of them in several ways: they are judged
+here by one canonical form, and go on as they came.
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+# In an ordinary path nothing of this occurs, and it is its own canonical form.
+_ODD = re.compile(rb"//|/\.|[%;#\\A-Z\x00-\x20\x7f-\xff]").search
+# What servers read in more than one way: encodings of other than unreserved characters (RFC 3986, section 2.3) and colons,
+# such as of a slash or of another encoding; backslashes; what no path has; and segments behind a parameter or a fragment.
+_UNCLEAR = re.compile(
+    rb"%(?!2[dDeE]|3[0-9aA]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])|[\\\x00-\x20\x7f-\xff]|[;#][^/]*/|/\.\.?[;#]"
+)
+_ENCODED_DOT = re.compile(rb"%2[eE]")
+
+
+def canonical(path: bytes) -> bytes:
+    """Give `path` as it is judged: what is encoded decoded once, slashes merged, dot segments resolved, no parameters, no
+    fragment, in lower case. For who asks; nothing is ever sent so."""
+    if _ODD(path) is None:
+        return path
+    path = unquote_to_bytes(path.partition(b"#")[0]).replace(b"\\", b"/").lower()
+    segments: list[bytes] = []
+    for segment in path.split(b"/"):
+        segment = segment.partition(b";")[0].strip()
+        if segment == b"..":
+            del segments[-1:]
+        elif segment not in (b"", b"."):
+            segments.append(segment)
+    end = b"/" if segments and path.endswith(b"/") else b""
+    return b"/" + b"/".join(segments) + end
+
+
+def is_clear(path: bytes) -> bool:
+    """Tell whether all servers read `path` in the same way, so that it can be counted as what it is."""
+    if _ODD(path) is None:
+        return True
+    if _UNCLEAR.search(path) is not None:
+        return False
+    dotted = _ENCODED_DOT.sub(b".", path)
+    return not (b"//" in dotted and b"/.." in dotted)
+
 
 # LunaRoute's own addresses; everything else is a provider's or follows `bypass`.
 OWN_PREFIXES = (
@@ -32,6 +76,12 @@ OPENAI_ONLY_PREFIXES = (b"/v1/chat/completions", b"/v1/responses", b"/responses"
 OPENAI_PREFIXES = (*OPENAI_ONLY_PREFIXES, b"/v1", b"/models")
 
 
+# What else vendors have that assistants ask of a base URL: Claude Code below /api, Codex with a ChatGPT login below /backend-api.
+VENDOR_PREFIXES = (*ANTHROPIC_PREFIXES, *OPENAI_PREFIXES, b"/api", b"/backend-api")
+# Before a path, a member's token (proxy/identity.py).
+TOKEN_PREFIX = b"/t"
+
+
 def _under(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
     # Almost every path that is asked about is no such one, and that costs one call.
     return path.startswith(prefixes) and any(path == p or path.startswith(p + b"/") for p in prefixes)
@@ -39,6 +89,7 @@ def _under(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
 
 def is_own(path: bytes) -> bool:
     """Tell whether LunaRoute itself answers `path`."""
+    path = canonical(path)
     if path == b"/":
         return True
     if not _under(path, OWN_PREFIXES):
@@ -48,6 +99,9 @@ def is_own(path: bytes) -> bool:
 
 def dialect_of_path(path: bytes, has_anthropic_version: bool) -> str | None:
     """Give "anthropic" or "openai", or None for a path that no provider is known to have."""
+    path = canonical(path)
+    if _under(path, (TOKEN_PREFIX,)):
+        return None
     if has_anthropic_version or _under(path, ANTHROPIC_PREFIXES):
         return "anthropic"
     if _under(path, OPENAI_PREFIXES):
@@ -55,8 +109,19 @@ def dialect_of_path(path: bytes, has_anthropic_version: bool) -> str | None:
     return None
 
 
+def is_vendors(path: bytes) -> bool:
+    """Tell whether `path` is one that a provider may have."""
+    return _under(canonical(path), VENDOR_PREFIXES)
+
+
+def holds_token(path: bytes) -> bool:
+    """Tell whether `path` may begin with somebody's token, which goes to no provider."""
+    return _under(canonical(path), (TOKEN_PREFIX,))
+
+
 def is_shared(path: bytes) -> bool:
     """Tell whether both vendors have `path` (such as /v1/models), so that the configured dialect decides."""
+    path = canonical(path)
     return not _under(path, ANTHROPIC_PREFIXES) and not _under(path, OPENAI_ONLY_PREFIXES)
 
 
@@ -80,8 +145,9 @@ BODY_DIALECTS = {
 
 def endpoint_of(method: str, path: bytes) -> str:
     """Name what a request is for, or "" where only its own vendor has it."""
+    path = canonical(path)
     if method == "POST":
-        return _POSTS.get(path, "")
+        return _POSTS.get(path.rstrip(b"/"), "")
     if method == "GET" and (path in (b"/v1/models", b"/models") or path.startswith((b"/v1/models/", b"/models/"))):
         return MODELS
     return ""
@@ -99,4 +165,4 @@ _BILLED = frozenset(
 
 def is_billed(method: str, path: bytes) -> bool:
     """Tell whether a provider asks money for a request; `method` of a WebSocket is POST."""
-    return method == "POST" and path.strip(b"/").removeprefix(b"v1/") in _BILLED
+    return method == "POST" and canonical(path).strip(b"/").removeprefix(b"v1/") in _BILLED

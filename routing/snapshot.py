@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from routing.definitions import Provider
-from routing.paths import dialect_of_path, endpoint_of, is_shared
+from routing.paths import dialect_of_path, endpoint_of, holds_token, is_shared, is_vendors
+
+# What somebody is told whose path is nobody's.
+NOWHERE = (
+    "No provider has this address, so LunaRoute passes it to none. LunaRoute is a proxy between coding assistants and their "
+    "providers: its own pages are at /ui/, and an assistant takes this server's address as ANTHROPIC_BASE_URL, or with /v1 at "
+    "its end as OPENAI_BASE_URL. bypass.provider names a provider for all other addresses."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,11 @@ class Snapshot:
 
     def _bypass(self, path: bytes) -> Route | Refusal:
         listener = self.api_dialect if self.api_dialect != "both" else "anthropic"
-        if not self.bypass_enabled:
+        if not self.bypass_enabled and not holds_token(path):
             return Refusal(listener, 404, f"LunaRoute does not know {_text(path)}, and bypass is off (bypass.enabled).")
+        # Only who names a provider for them wants paths passed on that no vendor is known to have.
+        if holds_token(path) or (self.bypass_provider is None and not is_vendors(path)):
+            return Refusal(listener, 404, NOWHERE)
         provider = self.bypass_provider or self.by_type.get(listener) or next(iter(self.by_type.values()), None)
         if provider is None:
             return Refusal(listener, 404, f"LunaRoute has no enabled provider for {_text(path)}.")

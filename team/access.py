@@ -15,6 +15,7 @@ from django.contrib.auth import SESSION_KEY, get_user
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
+from proxy.throttle import throttle
 from sessions.viewing import Viewer, look_as
 from team import audit, tokens
 
@@ -44,6 +45,7 @@ def members_only(get_response: Callable) -> Callable:
             audit.note(request, response)
             return response
         user = user_of(request.headers, request)
+        note_guess(request.headers, user, request.META.get("REMOTE_ADDR") or "")
         if user is None:
             return _ask(request)
         request.user = user
@@ -59,14 +61,26 @@ def members_only(get_response: Callable) -> Callable:
 
 def user_of(headers: Any, request: HttpRequest) -> Any | None:
     """Give the user of a request with these headers (names in any case): by a token, else by its session. None: nobody."""
-    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-LunaRoute-Token", "")
+    given = token_of(headers)
     if given:
         return tokens.user_of(given)
     if request.session.get(SESSION_KEY) is None:
         return None
     user = get_user(request)
     return user if user.is_authenticated and user.is_active else None
+
+
+def token_of(headers: Any) -> str:
+    """Give the token in these headers (names in any case), or ""."""
+    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+    return (bearer if scheme.lower() == "bearer" else headers.get("X-LunaRoute-Token", "")).strip()
+
+
+def note_guess(headers: Any, user: Any | None, address: str) -> None:
+    """Count a wrong token as a guess; `user` is whose it is."""
+    given = token_of(headers).encode("utf-8", "replace")
+    if given:
+        (throttle.failed if user is None else throttle.passed)(address, given)
 
 
 def viewer_of(user: Any) -> Viewer:
@@ -77,7 +91,11 @@ def viewer_of(user: Any) -> Viewer:
 
 def viewer_of_socket(headers: Any, cookies: dict[str, str], path: str, address: str) -> Viewer | None:
     """Give who opens a WebSocket with these headers and cookies, None for nobody that is known. Following is reading."""
+    given = token_of(headers).encode("utf-8", "replace")
+    if given and throttle.wait(address, given):
+        return None
     viewer = viewer_of_headers(headers, cookies)
+    note_guess(headers, viewer, address)
     if viewer is not None and path.startswith("/ui/live/sessions/"):
         audit.write(viewer.name, "read", path, SWITCHING, address)
     return viewer

@@ -5,6 +5,7 @@ A dialect is `anthropic`, `openai-chat`, `openai-responses`, or empty for what i
 
 from collections.abc import Sequence
 
+from routing.paths import canonical
 from sessions.dialects.anthropic import AnthropicAnswer
 from sessions.dialects.anthropic import parse_request as _parse_anthropic
 from sessions.dialects.facts import RequestFacts
@@ -37,8 +38,12 @@ _PATHS = {
 }
 
 
+def _judged(path: str) -> str:
+    return canonical(path.encode("utf-8", "replace")).decode("utf-8", "replace").strip("/")
+
+
 def _place(path: str) -> tuple[str, tuple[str, str]] | None:
-    rest = path.strip("/")
+    rest = _judged(path)
     rest = rest.removeprefix("v1/")
     while rest:
         if rest in _PATHS:
@@ -49,7 +54,7 @@ def _place(path: str) -> tuple[str, tuple[str, str]] | None:
 
 def _exact(path: str) -> bool:
     place = _place(path)
-    return place is not None and path.strip("/").endswith(place[0])
+    return place is not None and _judged(path).endswith(place[0])
 
 
 def dialect_of(provider_type: str, method: str, path: str) -> str:

@@ -15,6 +15,7 @@ def scope(path: bytes, *headers: tuple[bytes, bytes], query: bytes = b"") -> dic
         "raw_target": target,
         "query_string": query,
         "headers": [*headers],
+        "client": None,
     }
 
 
@@ -31,7 +32,7 @@ def scope(path: bytes, *headers: tuple[bytes, bytes], query: bytes = b"") -> dic
     ],
 )
 def test_who_is_known_goes_on_without_the_token(given, path, target):
-    assert KNOWN.take(given) == ""
+    assert KNOWN.take(given) is None
     assert (given["owner"], given["raw_path"], given["raw_target"]) == ("alice", path, target)
     assert "lr_good" not in given["path"]
 
@@ -51,5 +52,6 @@ def test_who_is_known_goes_on_without_the_token(given, path, target):
     ],
 )
 def test_who_is_not_is_told_so(given, why):
-    assert KNOWN.take(given) == why
+    refused = KNOWN.take(given)
+    assert (refused.status, refused.message) == (401, why)
     assert "owner" not in given

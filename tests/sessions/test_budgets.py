@@ -133,7 +133,7 @@ def test_a_notice_is_on_every_page_until_it_is_dismissed(settings):
     dismiss = f"/ui/notices/{notice.pk}/dismiss"
     assert client.post(dismiss).status_code == 403
     assert client.get(dismiss).status_code == 405
-    token = client.cookies["lunaroute_csrf"].value
+    token = client.cookies[settings.CSRF_COOKIE_NAME].value
     for back, target in (
         ("/ui/settings", "/ui/settings"),
         ("//evil.example", "/ui/"),

@@ -13,9 +13,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from lunaroute_site import owner
-from lunaroute_site.throttle import ADDRESSES, FAILURES, WITHIN, Throttle
+from lunaroute_site import access, owner
+from proxy.forwarded import is_loopback
 from proxy.guard import Guard
+from proxy.throttle import ADDRESSES, FAILURES, WITHIN, Throttle, place_of
 from tests.site.test_commands import run
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import RunningServer, start_server
@@ -30,6 +31,27 @@ FOREIGN = {
     "a sandboxed frame": b"Origin: null\r\n",
     "another port": b"Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n",
     "no origin": b"Sec-Fetch-Site: cross-site\r\n",
+}
+
+
+# What browsers send for what is no page of another site: a link, the address bar, parts of pages, and where they do not trust
+# an address they say less.
+BROWSERS = {
+    **FOREIGN,
+    "a link": b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
+    "the address bar": b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nAccept: text/html,*/*;q=0.8\r\n",
+    "a page of ours": b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n",
+    "an image": b"Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n",
+    "an extension": b"Origin: chrome-extension://abc\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: cors\r\n",
+    "a page by an address that is not trusted": b"Accept: text/html,application/xhtml+xml;q=0.9\r\n",
+    "an image by such an address": b"Accept: image/avif,image/webp,*/*;q=0.8\r\n",
+}
+# Node's fetch and WebSocket, curl, Python.
+PROGRAMS = {
+    "node": b"accept: */*\r\naccept-language: *\r\nsec-fetch-mode: cors\r\nuser-agent: node\r\n",
+    "node's socket": b"sec-fetch-mode: websocket\r\n",
+    "curl": b"accept: */*\r\n",
+    "a list of types, and a key": b"accept: text/html, application/json\r\nx-api-key: k\r\n",
 }
 
 
@@ -85,28 +107,69 @@ def test_nor_does_a_name_that_somebody_pointed_here(keyed, upstream):
     assert not upstream.requests
 
 
-def test_clients_and_our_own_pages_pass(keyed, upstream):
+def test_clients_pass(keyed, upstream):
     assert ask(keyed).status == 200
-    assert ask(keyed, b"Origin: http://localhost:%d\r\nSec-Fetch-Site: same-origin\r\n" % keyed.port).status == 200
     assert ask(keyed, host=b"127.0.0.1:%d" % keyed.port).status == 200
-    assert len(upstream.requests) == 3
+    assert len(upstream.requests) == 2
 
 
-def test_with_the_clients_own_key_nobody_is_refused(server, upstream):
-    assert ask(server, FOREIGN["a form"], host=b"proxy.example").status == 200
-    assert len(upstream.requests) == 1
+@pytest.mark.parametrize("headers", BROWSERS.values(), ids=BROWSERS)
+@pytest.mark.parametrize("target", [b"/v1/page", b"/v1/messages", b"/api/oauth/profile", b"/t/lr_x/v1/page"])
+def test_no_browser_reaches_a_provider_with_or_without_a_key_of_the_servers(server, upstream, headers, target):
+    for method in (b"GET", b"POST"):
+        answer = ask(server, headers + b"x-session-id: known\r\n", target, method=method)
+        assert answer.status in (403, 404), answer
+        assert b"/ui/" in answer.body
+    assert not upstream.requests
+    assert not server.rows("select 1 from sessions where session_id = 'known'")
+
+
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"evil.example:8081", b"127.0.0.1.evil.example", b"localhost.evil.example"]
+)
+def test_by_rebinding_nothing_is_read_and_nothing_recorded(server, upstream, host):
+    for method, target in ((b"GET", b"/v1/models"), (b"POST", b"/v1/messages")):
+        assert_error(
+            ask(server, b"x-api-key: k\r\n", target, host, method=method),
+            "anthropic" if method == b"POST" else "openai",
+            403,
+            "allowed_hosts",
+        )
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"localhost",
+        b"LOCALHOST:1",
+        b"x.localhost",
+        b"127.0.0.1",
+        b"[::1]:8081",
+        b"192.168.7.7:8081",
+        b"lunaroute:8081",
+        b"host.docker.internal:8081",
+    ],
+)
+def test_names_and_numbers_of_this_machine_pass(server, upstream, host):
+    assert ask(server, host=host).status == 200
+
+
+@pytest.mark.parametrize("headers", PROGRAMS.values(), ids=PROGRAMS)
+def test_programs_pass(server, upstream, headers):
+    assert ask(server, headers).status == 200
 
 
 def test_a_key_that_is_given_in_the_admin_is_guarded_from_the_next_request_on(start, upstream):
-    server = start()
-    assert ask(server, FOREIGN["a form"]).status == 200
+    server = start("serve", LUNAROUTE_AUTH_TOKEN=TOKEN)
+    assert ask(server).status == 200
     code = (
         "from routing.models import Provider; from routing import keys; "
         "p = Provider(name='mine', provider_type='anthropic', base_url='http://127.0.0.1:9'); p.set_key('sk-x'); p.save()"
     )
-    done = run(server.home.parent, "shell", "-c", code)
+    done = run(server.home.parent, "shell", "-c", code, LUNAROUTE_AUTH_TOKEN=TOKEN)
     assert done.returncode == 0, done.stderr
-    assert ask(server, FOREIGN["a form"]).status == 403
+    assert ask(server).status == 401
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
@@ -124,7 +187,8 @@ def test_a_link_to_a_page_may_stand_anywhere(keyed):
 
 
 def test_pages_know_their_names(keyed, start):
-    assert ask(keyed, target=b"/ui/", host=b"evil.example", method=b"GET").status == 400
+    answer = ask(keyed, target=b"/ui/", host=b"evil.example", method=b"GET")
+    assert (answer.status, b"allowed_hosts" in answer.body) == (400, True)
     server = start(LUNAROUTE_ALLOWED_HOSTS="evil.example, other.example")
     assert ask(server, target=b"/ui/", host=b"evil.example", method=b"GET").status == 200
 
@@ -181,7 +245,7 @@ def test_a_browser_gives_it_once(guarded):
     assert wrong.value.code == 401
     assert b"This is not the token" in wrong.value.read()
     assert give(TOKEN).url == f"{guarded.url}/ui/sessions?text_search=x"
-    (cookie,) = [cookie for cookie in jar if cookie.name == "lunaroute_access"]
+    (cookie,) = [cookie for cookie in jar if cookie.name == f"lunaroute_access_{guarded.port}"]
     assert TOKEN not in cookie.value
     assert cookie.has_nonstandard_attr("HttpOnly")
     assert browser.open(f"{guarded.url}/ui/", timeout=15).url == f"{guarded.url}/ui/"
@@ -229,6 +293,69 @@ def test_a_throttle_forgets_after_its_time_and_holds_a_bounded_number():
     assert len(throttle._failures) == ADDRESSES
 
 
+def test_who_goes_on_with_one_wrong_token_has_guessed_once():
+    throttle = Throttle(lambda: 0.0)
+    for _ in range(3 * FAILURES):
+        throttle.failed("a", b"an old token")
+    assert throttle.wait("a") == 0
+
+
+def test_a_token_that_was_right_passes_while_others_of_its_address_wait():
+    throttle = Throttle(lambda: 0.0)
+    throttle.passed("10.0.0.7", b"right")
+    for number in range(FAILURES):
+        throttle.failed("10.0.0.7", b"%d" % number)
+    assert throttle.wait("10.0.0.7", b"right") == 0
+    assert throttle.wait("10.0.0.7", b"another") > 0
+    assert throttle.wait("10.0.0.8", b"another") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:10.0.0.7", "10.0.0.7", True),
+        ("10.0.0.7", "10.0.0.8", False),
+    ],
+)
+def test_an_ipv6_network_is_one_place(one, other, is_same):
+    assert (place_of(one) == place_of(other)) is is_same
+
+
+def test_wrong_bearers_and_cookies_are_guesses_and_the_right_token_is_not_slowed(start):
+    server = start(LUNAROUTE_AUTH_TOKEN=TOKEN)
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert server.get("/sessions", right)[0] == 200
+    cookie = f"lunaroute_access_{server.port}"
+    guesses = [
+        {"Authorization": "Bearer a"},
+        {"x-lunaroute-token": "b"},
+        {"Cookie": f"{cookie}=c"},
+        {"Authorization": "Bearer d"},
+    ]
+    for guess in [*guesses, {"Cookie": f"{cookie}=e"}]:
+        assert server.get("/sessions", guess)[0] == 401
+    status, headers, _ = server.get("/sessions", {"Authorization": "Bearer f"})
+    assert status == 429
+    assert 0 < int(headers["Retry-After"]) <= WITHIN
+    assert server.get("/sessions", right)[0] == 200
+
+
+def test_the_cookie_of_another_port_home_or_machine_is_none(monkeypatch):
+    port = access.settings.LUNAROUTE.port
+    value = access.cookie_value(TOKEN, "10.0.0.7")
+    assert access.cookie_value(TOKEN, "10.0.0.7") == value
+    assert access.cookie_value(TOKEN, "10.0.0.8") != value
+    assert access.cookie_value(TOKEN, "127.0.0.1") == access.cookie_value(TOKEN, "::1")
+    monkeypatch.setattr(access.settings, "SECRET_KEY", "of another home")
+    assert access.cookie_value(TOKEN, "10.0.0.7") != value
+    monkeypatch.undo()
+    other = access.settings.LUNAROUTE.model_copy(update={"port": port + 1})
+    monkeypatch.setattr(access.settings, "LUNAROUTE", other)
+    assert access.cookie_value(TOKEN, "10.0.0.7") != value
+
+
 def test_sockets_ask_for_it(guarded):
     address = f"ws://localhost:{guarded.port}/ui/live"
     with pytest.raises(InvalidStatus) as refused:
@@ -250,9 +377,11 @@ def test_the_proxy_asks_for_it_where_it_has_a_key(guarded, upstream):
 
 
 def test_a_guard_takes_any_name_where_a_token_is_asked_for():
-    guard = Guard(["*"], TOKEN)
-    assert guard.refusal([(b"Host", b"10.0.0.7:8081"), (b"x-lunaroute-token", TOKEN.encode())]) is None
-    assert guard.refusal([(b"Host", b"10.0.0.7:8081")]).status == 401
+    guard = Guard(("*",), TOKEN)
+    headers = [(b"Host", b"lunaroute.example:8081"), (b"x-lunaroute-token", TOKEN.encode())]
+    assert guard.refusal(headers) is None
+    assert guard.asks_token(headers, None) is None
+    assert guard.asks_token(headers[:1], None).status == 401
 
 
 # -- the owner's link ---------------------------------------------------------------------------------------------
@@ -326,4 +455,4 @@ def test_a_link_ends_after_a_minute(tmp_path, monkeypatch):
     ],
 )
 def test_it_is_for_this_machine(address, is_own):
-    assert owner.is_loopback(address) is is_own
+    assert is_loopback(address) is is_own

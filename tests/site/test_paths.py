@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from lunaroute_site.throttle import FAILURES
+from proxy.throttle import FAILURES
 from tests.support.paths import MOVING, ask, is_served, ways
 from tests.support.server import RunningServer, start_server
 
@@ -57,8 +57,8 @@ def test_a_socket_is_at_its_own_path_whatever_a_header_says(locked):
 
 def test_none_escapes_the_throttle(locked, upstream):
     page = httpx.get(f"{locked.url}/login", trust_env=False)
-    csrf = page.cookies["lunaroute_csrf"]
-    more = f"Cookie: lunaroute_csrf={csrf}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    csrf = page.cookies[f"lunaroute_csrf_{locked.port}"]
+    more = f"Cookie: lunaroute_csrf_{locked.port}={csrf}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     body = f"csrfmiddlewaretoken={csrf}&token=".encode()
     for _ in range(FAILURES):
         assert ask(locked, "/login", more, "POST", body + b"a-wrong-token").status == 401

@@ -64,7 +64,11 @@ def test_pages_know_that_they_are_secure(client):
     page = client.get("/admin/login/")
     assert page.status_code == 200
     assert "secure" in page.headers["set-cookie"].lower()
-    form = {"username": "x", "password": "y", "csrfmiddlewaretoken": client.cookies["lunaroute_csrf"]}
+    form = {
+        "username": "x",
+        "password": "y",
+        "csrfmiddlewaretoken": client.cookies[f"lunaroute_csrf_{client.base_url.port}"],
+    }
     assert client.post("/admin/login/", data=form).status_code == 403, "Django asks for a Referer over TLS"
     referred = {"referer": str(page.url)}
     assert "correct" in client.post("/admin/login/", data=form, headers=referred).text

@@ -59,10 +59,15 @@ class Team:
         """Sign in with a password, as a browser does."""
         with httpx.Client(base_url=self.server.url, headers={"accept": "text/html"}, trust_env=False) as client:
             client.get("/login")
-            token = client.cookies["lunaroute_csrf"]
+            token = client.cookies[f"lunaroute_csrf_{self.server.port}"]
             form = {"username": who, "password": f"{who}-password", "csrfmiddlewaretoken": token}
             assert client.post("/login", data=form).status_code == 302
             yield client
+
+
+def csrf_of(browser: httpx.Client) -> str:
+    """Give the token against forged forms; its cookie is called after the server's port."""
+    return browser.cookies[f"lunaroute_csrf_{browser.base_url.port}"]
 
 
 def make_team(home: Path, config: str, provider: FakeUpstream, *arguments: str, **environ: str) -> Team:

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.support import zygote
 from tests.support.live import open_socket
 from tests.support.server import environment, eventually
-from tests.team.conftest import ANSWER, Team
+from tests.team.conftest import ANSWER, Team, csrf_of
 
 SECRETS = {"alice": "walnut-tree", "bob": "pepper-mill"}
 
@@ -275,7 +275,7 @@ def test_only_who_owns_a_session_deletes_it(record):
 
 
 def _csrf(browser: httpx.Client) -> dict[str, str]:
-    return {"csrfmiddlewaretoken": browser.cookies["lunaroute_csrf"]}
+    return {"csrfmiddlewaretoken": csrf_of(browser)}
 
 
 def test_a_browser_signs_in_and_out(team):
