@@ -12,7 +12,7 @@ from pii.detectors.base import Hit, after, before, look, search
 _FOUR = search(r"\b[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _SIX = search(
     r"(?i)\b(?:(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|0?064|64):[0-9a-f:]{2,34}(?:\.[0-9]{1,3}){0,3}"
-    r"(?:%[a-z0-9_.-]{1,15})?|0{0,4}(?:::|:0{1,4}:[0:]{0,20})(?:ffff:)(?:0:)?[0-9]{1,3}(?:\.[0-9]{1,3}){3})"
+    r"(?:%[a-z0-9_.-]{1,15})?|0{0,4}(?:::|:0{1,4}:[0:]{0,20})(?:ffff:)(?:0:)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f]{1,4}:[0-9a-f]{1,4}))"
     r"|::ffff:(?:0:)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f]{1,4}:[0-9a-f]{1,4})"
 )
 _GROUPS = look(r"(?i)[0-9a-f:.]+")
@@ -23,9 +23,16 @@ _WORDS = search(
 _VERSION = search(
     r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
     r"|section|chapter|clause|requires?|sdk|\boid|driver|\btag)"
-    r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^§][ ]?|~>[ ]?"
+    r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^\x02][ ]?|~>[ ]?"
     r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
 )
+_PRODUCT = search(r"(?:^|[\s(;,\"'=])[A-Za-z][A-Za-z0-9_.+-]*/$")  # nginx/1.25.3.1
+_SECTION = search(
+    r"(?i)(?:\b(?:see|cf\.?|rule|article|paragraph|para\.?|appendix|table|figure|fig\.?|step|item|req)[ ]|[0-9.]{7} (?:and|or|,) )$"
+)
+# Arcs of X.500 and of the internet (ITU-T X.660), which begin object identifiers.
+_OIDS = ([2, 5, 4], [2, 5, 29], [1, 3, 6])
+_REVERSED = search(r"(?i)\b(?:[0-9a-f]\.){32}ip6\.arpa\b|\b(?:[0-9]{1,3}\.){4}in-addr\.arpa\b")  # RFC 3596, RFC 1035
 _LABEL = search(r"[g-zG-Z_][A-Za-z_]*:$")
 _TITLE = look(r"[ \t]+[A-Za-z]")
 _NUMBERED = search(r"(?:^|\n)[ \t#*>-]*$")
@@ -50,6 +57,12 @@ def _four(data: bytes, start: int, end: int, value: bytes) -> float:
         return 0.3
     if (rest[:1] in (b":", b"/") and rest[1:].isdigit()) or _WORDS.search(context):
         return 0.95
+    private = numbers[0] == 10 or numbers[:2] == [192, 168] or (numbers[0] == 172 and 16 <= numbers[1] < 32)
+    if not private:
+        if numbers[:3] in _OIDS or _PRODUCT.search(context):
+            return 0.3
+        if max(numbers) < 32 and (max(numbers) > 9 or _SECTION.search(context)):
+            return 0.3  # one in 2,000 addresses is so small, and most versions are
     if max(numbers) < 10 or numbers[3] == 0:  # as often a version or a section
         heading = _NUMBERED.search(context) and _TITLE.match(data, end)
         return 0.3 if heading or numbers[1:] == [0, 0, 0] else 0.7
@@ -76,6 +89,9 @@ def addresses(data: bytes) -> Iterator[Hit]:
         start, end = match.span()
         if confidence := _four(data, start, end, match.group()):
             yield start, end, confidence, "ipv4"
+    if b".arpa" in data.lower():
+        for match in _REVERSED.finditer(data):
+            yield *match.span(), 0.95, "reverse-name"
     if b":" not in data:
         return
     for match in _SIX.finditer(data):
@@ -84,6 +100,8 @@ def addresses(data: bytes) -> Iterator[Hit]:
         if attached and not _LABEL.search(before(data, start, 16)):
             continue
         value = match.group().rstrip(b".")
+        if value.count(b".") in (1, 2) and b"%" not in value:
+            value = value[: value.index(b".")]  # a port, as tcpdump writes it
         if value.endswith(b":") and not value.endswith(b"::"):
             value = value[:-1]
         end = start + len(value)

@@ -17,6 +17,7 @@ _WORDS = search(
 _OTHER = search(
     r"(?i)(?:id|ids|ts|time|timestamp|_at|seq|sequence|offset|hash|checksum|trace|span|nonce|seed|size|bytes|version|isbn"
     r"|ean|upc|gtin|sku|imei|serial|tracking|invoice|order|ref|build|epoch|ns|us|nanos|micros)[\"']?[ \t]*[:=#][ \t]*[\"']?$"
+    r"|\b(?:order|invoice|tracking|ticket|parcel|shipment|reference|booking|case|request)(?: (?:no\.?|nr\.?|number|id|code|ref))?[ :#]{1,3}$"
 )
 _SHAPES = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (6, 13), (4, 4, 4, 4, 2)}
 _FIRST = {4, 6, *range(13, 20)}
@@ -87,10 +88,24 @@ def cards(data: bytes) -> Iterator[Hit]:
         yield from _in_run(data, [match.span() for match in _GROUPS.finditer(data, start, end)])
 
 
+def _rows(data: bytes, groups: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Several numbers in a row, each of four groups of four, if all of them are cards'."""
+    if len(groups) < 8 or len(groups) % 4 or any(end - start != 4 for start, end in groups):
+        return []
+    places = [(groups[at][0], groups[at + 3][1]) for at in range(0, len(groups), 4)]
+    numbers = [digits(data[start:end]) for start, end in places]
+    return places if all(issued(number) == 1 and luhn(number) for number in numbers) else []
+
+
 def _in_run(data: bytes, groups: list[tuple[int, int]]) -> Iterator[Hit]:
     """Whole groups that make a number: all of a short run, or a usual shape between others."""
     lengths = [end - start for start, end in groups]
     shapes = {tuple(lengths)} if 13 <= sum(lengths) <= 19 else set()
+    rows = _rows(data, groups)
+    for start, end in rows:
+        yield start, end, 0.9, "credit-card"
+    if rows:
+        return
     for first, (start, _) in enumerate(groups):
         if lengths[first] not in _FIRST or data[start] not in b"234568":
             continue

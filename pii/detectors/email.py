@@ -7,7 +7,12 @@ from pii.detectors.base import Hit, before, look, search
 _ADDRESS = search(
     r"[A-Za-z0-9_][A-Za-z0-9._%+'-]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
 )
-_HOST = look(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59})")
+_HOST = look(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24})")
+
+# In scripts of which the plain form keeps no letters (RFC 6531): hosts, and names before them.
+_IN_OTHER_SCRIPTS = search(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}|\x01{1,16})@\x01{1,20}(?:\.[A-Za-z0-9\x01-]{1,20}){0,3}\.(?:[A-Za-z]{2,12}|\x01{1,4})"
+)
 
 # ICANN's country codes and most used generic names: what ends so is an address.
 _KNOWN = frozenset(
@@ -20,7 +25,7 @@ _KNOWN = frozenset(
 # What stands after the last dot of file names, of local hosts and of members in code.
 _NO_DOMAIN = frozenset(
     (
-        "png jpg jpeg gif svg webp avif ico bmp tif tiff pdf psd mp3 mp4 webm ogg wav woff woff2 ttf otf eot css scss less "
+        "zip mov rar png jpg jpeg gif svg webp avif ico bmp tif tiff pdf psd mp3 mp4 webm ogg wav woff woff2 ttf otf eot css scss less "
         "js jsx mjs cjs ts tsx json jsonl yaml yml toml xml html htm txt csv log lock map tgz gz bz2 xz tar whl jar war "
         "exe dll dylib deb rpm apk dmg iso img bin dat db sqlite bak tmp conf cfg ini env service socket timer mount "
         "target slice local localdomain lan internal intranet corp home localhost arpa onion svc cluster py rb go java kt "
@@ -47,6 +52,9 @@ def emails(data: bytes) -> Iterator[Hit]:
     if b"@" not in data:
         return
     in_url = b"://" in data
+    if b"@\x01" in data:
+        for match in _IN_OTHER_SCRIPTS.finditer(data):
+            yield *match.span(), 0.8, "email"
     for match in _ADDRESS.finditer(data):
         start, end = match.span()
         local, _, host = match.group().rpartition(b"@")

@@ -28,7 +28,8 @@ def iban(number: str) -> bool:
 def ibans(data: bytes) -> Iterator[Hit]:
     for match in _START.finditer(data):
         start = match.start()
-        if start and data[start - 1] in b"/+-_" and data[start - 2 : start - 1].isalnum():
+        in_path = data[start - 1 : start] == b"/" and start > 0
+        if start and not in_path and data[start - 1] in b"+-_" and data[start - 2 : start - 1].isalnum():
             continue  # in the middle of base64 or of a name
         length = LENGTHS[match.group()[:2].decode().upper()]
         written = _WRITTEN[length].match(data, start)
@@ -39,6 +40,9 @@ def ibans(data: bytes) -> Iterator[Hit]:
         if data[end : end + 1].isalnum() or (end - start > length and run != run.upper()):
             continue
         if data[end : end + 1] in (b"/", b"+", b"=", b"_") and data[end + 1 : end + 2].isalnum():
+            if not (in_path and data[end : end + 1] == b"/"):
+                continue
+        elif in_path and data[end : end + 1].isalnum():
             continue
         if sum(char.isdigit() for char in run) >= 4 and iban(run.upper()):
             yield start, end, 0.95 if run == run.upper() else 0.85, "iban"

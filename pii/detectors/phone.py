@@ -140,7 +140,8 @@ def _internationals(data: bytes) -> Iterator[Hit]:
         start = match.start()
         value, known = _known(match.group())
         end = start + len(value)
-        if known is False or _attached(data, start, end):
+        in_path = value[:1] == b"+" and start > 0 and data[start - 1] == 47
+        if known is False or (not in_path and _attached(data, start, end)):
             continue
         separated = any(byte in b" ()-" for byte in value)
         said = bool(_WORDS.search(before(data, start)))

@@ -17,6 +17,8 @@ from pii.detectors.base import look, search
 INVISIBLE = "\x7f"  # stands for any character without width, until it is taken out
 OTHER = "\x01"  # stands for any character that no detector knows: neither word, digit nor space
 
+SECTION = "\x02"  # a section's sign
+
 
 def _plain(code: int) -> str:
     """One ASCII character that a detector may take this one for."""
@@ -24,6 +26,8 @@ def _plain(code: int) -> str:
     digit = unicodedata.decimal(char, None)
     if digit is not None:
         return str(digit)
+    if char == "§":
+        return SECTION
     category = unicodedata.category(char)
     if category == "Cf" or code == 0x34F or 0xFE00 <= code <= 0xFE0F:  # joiners, soft hyphens, marks of direction
         return INVISIBLE

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from pii.detectors.base import Hit, after, before, digits, search
 
-_WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|taxpayer|tax[ _-]?id|itin|\btin\b)"
+_WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|(?:my|his|her|their|whose) social|taxpayer|tax[ _-]?id|itin|\btin\b)"
 _CANDIDATE = search(
     r"\b[0-9]{3}(?:-[0-9]{2}-|[ .][0-9]{2}[ .]|/[0-9]{2}/| - [0-9]{2} - )[0-9]{4}\b"
-    rf"|(?i){_WORDS}[^0-9\n]{{0,32}}[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b"
+    rf"|(?i){_WORDS}[^0-9\n]{{0,32}}(?:\n[^0-9\n]{{0,24}})?[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}\b"
     rf"|\b[0-9]{{9}}\b[^0-9\n]{{0,20}}{_WORDS}"
 )
 _NUMBER = search(r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}")
@@ -24,7 +24,9 @@ def _possible(number: str) -> bool:
 
 def _alone(data: bytes, start: int, end: int) -> bool:
     """Not a piece of a longer number, name or identifier."""
-    if start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
+    if start > 1 and data[start - 1] == 47 and data[start - 2 : start - 1].isalpha():
+        pass  # a part of a path
+    elif start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
         return False
     return not (data[end : end + 1] in (b"-", b".", b"_") and data[end + 1 : end + 2].isalnum())
 

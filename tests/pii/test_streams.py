@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from pii.redactor import Redactor
 from pii.streams import LiveText
 from tests.pii.test_redactor import EMAIL, SSN, custom, redactor, redactors
 from tests.pii.test_redactor import pieces as texts
+from tests.pii.test_secrets import DECLARED, LANGUAGES, PLACES, STRINGS
 
 
 def released(made: Redactor, text: str, seed: int) -> list[str]:
@@ -81,3 +83,10 @@ def test_a_failure_withholds_the_rest(monkeypatch):
     assert live.feed("two ") == FAILED
     assert live.feed(EMAIL) + live.flush() == ""
     assert made.counts == {"FAILED": 1}
+
+
+@pytest.mark.parametrize("marked", [*STRINGS, *DECLARED, *PLACES, *LANGUAGES])
+def test_a_named_value_is_found_however_its_pieces_come(marked):
+    made = redactor()
+    text = f"before it, some words\n{marked.replace('⟦', '').replace('⟧', '')}\nand after it come others; and an end of it\n"
+    assert "".join(released(made, text, len(marked))) == made.text(text)
