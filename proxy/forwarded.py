@@ -5,6 +5,7 @@ end of X-Forwarded-For, so the client is the last address that is not a trusted 
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from proxy.headers import Headers
@@ -13,6 +14,11 @@ from proxy.headers import Headers
 ADDED = frozenset(
     (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"forwarded")
 )
+
+# A client of which a trusted proxy has said nothing that can be read (RFC 7239, section 6.2).
+UNKNOWN = "unknown"
+# Some proxies add the client's port: 203.0.113.7:4711, [2001:db8::1]:4711.
+_WITH_PORT = re.compile(r"\A(?:\[([^\[\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+)\Z")
 
 
 class Trusted:
@@ -48,12 +54,16 @@ class Trusted:
         return any(found in network for network in self._networks if network.version == found.version)
 
     def client(self, peer: str, chain: Iterable[str]) -> str:
-        """Give the address of the client that `peer`, a trusted proxy, speaks for; `chain` is what it was told."""
-        for address in reversed(list(chain)):
+        """Give the address of the client that `peer`, a trusted proxy, speaks for; `chain` is what it was told.
+
+        Where that is no address, UNKNOWN: it must not pass for the proxy's own, which may be this machine's.
+        """
+        for text in reversed(list(chain)):
+            address = _WITH_PORT.sub(lambda match: match[1] or match[2], text)
             try:
                 ipaddress.ip_address(address.partition("%")[0])
             except ValueError:
-                return peer  # who wrote that is no address to go on from
+                return UNKNOWN
             peer = address
             if not self.has(address):
                 break
