@@ -7,6 +7,7 @@ point there (DNS rebinding). It cannot choose the headers Host and Origin, nor w
 
 import hmac
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ PROGRAMS_MODES = frozenset((b"cors", b"websocket"))
 # By these lengths a header is looked at; most have others.
 _LENGTHS = frozenset((4, 6, 14))
 # Types that pages and their parts are asked for by, and programs never without a key.
-_PAGES = (b"text/html", b"image/", b"text/css")
+_asks_page = re.compile(rb"text/html|image/|text/css", re.IGNORECASE).search
 _KEYS = frozenset((b"authorization", b"x-api-key", b"api-key", TOKEN))
 LONGEST_NAME = 300  # with a port
 # How programs in containers call this machine (host.docker.internal): nobody's in the public DNS.
@@ -120,8 +121,7 @@ def is_browsers(found: dict[bytes, bytes], headers: Headers, upgrade: bool) -> b
     # Libraries of WebSockets name the server's own origin; a page's socket comes with Sec-Fetch-Site or another Host.
     if origin is not None and not (upgrade and not is_foreign(found.get(b"host", b""), origin, None)):
         return True
-    accept = found.get(b"accept", b"").lower()
-    if not any(kind in accept for kind in _PAGES):
+    if _asks_page(found.get(b"accept", b"")) is None:
         return False
     return not any(name.lower() in _KEYS for name, _ in headers)
 

@@ -7,7 +7,8 @@ COOKIES = (b"lunaroute_", b"messages=")
 # How a member's token begins (team/tokens.py).
 MEMBERS = b"lr_"
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"proxy-authorization"))
-_LENGTHS = frozenset((6, 7, *(len(name) for name in _CREDENTIALS)))
+_NAMES = _CREDENTIALS | {b"cookie", b"referer"}
+_LENGTHS = frozenset(len(name) for name in _NAMES)
 
 
 def without_own(headers: Headers, token: bytes) -> Headers:
@@ -15,11 +16,16 @@ def without_own(headers: Headers, token: bytes) -> Headers:
 
     `token` is the server's own, or empty.
     """
-    suspects = [pair for pair in headers if len(pair[0]) in _LENGTHS]
-    if all(_left_of(name.lower(), value, token, headers) is value for name, value in suspects):
+    for name, value in headers:  # of most requests this is all: they have a key of their own, and no cookie
+        if len(name) in _LENGTHS and (lower := name.lower()) in _NAMES:
+            if lower not in _CREDENTIALS or MEMBERS in value or (token and token in value):
+                break
+    else:
         return headers
     left = [(name, _left_of(name.lower(), value, token, headers)) for name, value in headers]
-    return [(name, value) for (name, value), (_, sent) in zip(left, headers, strict=True) if value or not sent]
+    if all(kept is value for (_, kept), (_, value) in zip(left, headers, strict=True)):
+        return headers
+    return [(name, kept) for (name, kept), (_, value) in zip(left, headers, strict=True) if kept or not value]
 
 
 def _left_of(name: bytes, value: bytes, token: bytes, headers: Headers) -> bytes:

@@ -76,8 +76,13 @@ OPENAI_ONLY_PREFIXES = (b"/v1/chat/completions", b"/v1/responses", b"/responses"
 OPENAI_PREFIXES = (*OPENAI_ONLY_PREFIXES, b"/v1", b"/models")
 
 
-# What else vendors have that assistants ask of a base URL: Claude Code below /api, Codex with a ChatGPT login below /backend-api.
-VENDOR_PREFIXES = (*ANTHROPIC_PREFIXES, *OPENAI_PREFIXES, b"/api", b"/backend-api")
+# What else vendors and compatible servers have, by the first segment: Claude Code asks below /api, Codex with a ChatGPT login
+# below /backend-api, Azure's clients below /openai, other versions of an API than /v1 have theirs, and a client whose base URL
+# lacks the version asks for the endpoint itself.
+_VENDORS = re.compile(
+    rb"/(?:v[0-9]+[a-z0-9]*|api|backend-api|openai|anthropic|responses|models|chat|completions|embeddings|messages|complete"
+    rb"|files|batches|audio|images|moderations|realtime|rerank)(?:/|\Z)"
+)
 # Before a path, a member's token (proxy/identity.py).
 TOKEN_PREFIX = b"/t"
 
@@ -111,7 +116,7 @@ def dialect_of_path(path: bytes, has_anthropic_version: bool) -> str | None:
 
 def is_vendors(path: bytes) -> bool:
     """Tell whether `path` is one that a provider may have."""
-    return _under(canonical(path), VENDOR_PREFIXES)
+    return _VENDORS.match(canonical(path)) is not None
 
 
 def holds_token(path: bytes) -> bool:

@@ -69,7 +69,7 @@ def test_what_may_hold_a_token_is_no_providers(path):
 
 
 @pytest.mark.parametrize(
-    "path", [b"/dashboard", b"/docs", b"/robots.txt", b"/.env", b"/v2/x", b"/v1x", b"/favicon.png", b"/wp-login.php"]
+    "path", [b"/dashboard", b"/docs", b"/robots.txt", b"/.env", b"/v", b"/vpn/x", b"/favicon.png", b"/wp-login.php"]
 )
 def test_no_vendor_has_other_paths(path):
     assert not is_vendors(path)
@@ -77,7 +77,17 @@ def test_no_vendor_has_other_paths(path):
 
 @pytest.mark.parametrize(
     "path",
-    [b"/v1/anything/new", b"/models", b"/responses", b"/api/event_logging/batch", b"/backend-api/codex/responses"],
+    [
+        b"/v1/anything/new",
+        b"/models",
+        b"/responses",
+        b"/api/event_logging/batch",
+        b"/backend-api/codex/responses",
+        b"/v1beta/models/m:generateContent",
+        b"/v2/chat",
+        b"/chat/completions",
+        b"/openai/deployments/d/chat/completions",
+    ],
 )
 def test_what_assistants_ask_of_vendors_is_theirs(path):
     assert is_vendors(path)
