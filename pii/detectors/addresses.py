@@ -89,7 +89,7 @@ def addresses(data: bytes) -> Iterator[Hit]:
         start, end = match.span()
         if confidence := _four(data, start, end, match.group()):
             yield start, end, confidence, "ipv4"
-    if b".arpa" in data.lower():
+    if b".arpa" in data or b".ARPA" in data:
         for match in _REVERSED.finditer(data):
             yield *match.span(), 0.95, "reverse-name"
     if b":" not in data:
