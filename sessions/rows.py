@@ -28,6 +28,8 @@ SUMS = (
     "input_tokens", "output_tokens", "thinking_tokens", "cache_read_tokens", "cache_creation_5m_tokens",
     "cache_creation_1h_tokens", "audio_input_tokens", "audio_output_tokens", "total_tokens",
 )  # fmt: skip
+# How ids of sessions begin that are made here, because a client has named one that another user has.
+RESERVED = "lunaroute-"
 
 
 def time_of(microseconds: int) -> datetime:
@@ -284,7 +286,15 @@ def add_to_session(session: Session, row: Exchange, calls: int) -> None:
 
 
 def id_for(owner: str, session_id: str) -> str:
-    """Give the id of `owner`'s session where one of somebody else's has `session_id` already."""
+    """Give the id of `owner`'s session where one of somebody else's has `session_id` already.
+
+    No client takes it before its owner does: an id that begins so is nobody's to name (sessions/store.py).
+    """
+    return RESERVED + former_id_for(owner, session_id)
+
+
+def former_id_for(owner: str, session_id: str) -> str:
+    """Give the id that such a session had in earlier versions, in which any client could take it."""
     return str(uuid5(NAMESPACE_URL, f"lunaroute:{len(owner)}:{owner}:{session_id}"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from proxy.capture import Begin
 from routing.session_ids import session_id_of
 from sessions import bulk, content, lines, prices, rows, saying, search
 from sessions.bodies import Bodies
@@ -148,7 +149,7 @@ class Store:
         self._states: OrderedDict[str, SessionState] = OrderedDict()
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
-        self._answers: OrderedDict[str, Exchange] = OrderedDict()  # by the vendor's id of the answer
+        self._answers: OrderedDict[tuple[str, str], Exchange] = OrderedDict()  # by owner and the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
         self._bodies = Bodies()  # as they were sent
         self._redacted = Bodies()  # what redaction made of those that it changed
@@ -332,14 +333,15 @@ class Store:
         row = rows.opened_row(live, head, self._identity, self._keep_user_agent)
         if self._redaction is not None:
             row.redacted_by = self._redaction.policy
-        state = self._state(batch, self._session_id(live, head), row, live.begin.owner)
+        session_id = self._owners_id(self._session_id(live, head), live.begin)
+        state = self._state(batch, session_id, row, live.begin.owner)
         row.session = state.row
         self._open[row.request_id] = batch.created[row.request_id] = row
         rows.describe_session(state.row, row)
         new_parts = self._keep_parts(batch, state, row, parts)
         if head.previous_response_id:
-            earlier = self._answered(head.previous_response_id)
-            if earlier is not None and earlier.session.owner == live.begin.owner:
+            earlier = self._answered(live.begin.owner, head.previous_response_id)
+            if earlier is not None:
                 self._set_parent(batch, row, earlier)
         places = self._find_place(batch, state, row, parts)
         facts = self._read(live, parts, places, state, row)
@@ -399,27 +401,46 @@ class Store:
     def _session_id(self, live: Live, facts: RequestFacts) -> str:
         found = live.session_id
         if not found and facts.previous_response_id:
-            earlier = self._answered(facts.previous_response_id)
-            found = earlier.session.session_id if earlier and earlier.session.owner == live.begin.owner else None
+            earlier = self._answered(live.begin.owner, facts.previous_response_id)
+            found = earlier.session.session_id if earlier is not None else None
         # A fresh UUID: the request's own, so that recording it again gives the same session.
         return found or live.begin.request_id
 
-    def _answered(self, response_id: str) -> Exchange | None:
-        """Find the exchange whose answer has the vendor's id `response_id`."""
-        found = self._answers.get(response_id)
+    def _answered(self, owner: str, response_id: str) -> Exchange | None:
+        """Find the exchange of `owner` whose answer has the vendor's id `response_id`."""
+        found = self._answers.get((owner, response_id))
         if found is None:
-            found = Exchange.objects.filter(response_id=response_id).select_related("session").last()
+            rows_of = Exchange.objects.filter(response_id=response_id, session__owner=owner)
+            found = rows_of.select_related("session").last()
         return found
+
+    def _owners_id(self, named: str, begin: Begin) -> str:
+        """Give the id of the session that `named` means for the owner of a request.
+
+        Clients choose ids: one that somebody else's session has opens no way into it, and stands in nobody's way.
+        """
+        owner = begin.owner
+        holder = self._holder(named)
+        if holder == owner or (holder is None and not (owner and named.startswith(rows.RESERVED))):
+            return named
+        former = rows.former_id_for(owner, named)
+        if self._holder(former) == owner:
+            return former
+        own = rows.id_for(owner, named)
+        # Nobody but its owner comes to have it; whatever may be wrong there, the request is recorded.
+        return own if self._holder(own) in (owner, None) else begin.request_id
+
+    def _holder(self, session_id: str) -> str | None:
+        """Give whose session has that id; None: there is none."""
+        state = self._states.get(session_id)
+        if state is not None:
+            return state.row.owner
+        return Session.objects.filter(session_id=session_id).values_list("owner", flat=True).first()
 
     def _state(self, batch: Batch, session_id: str, row: Exchange, owner: str) -> SessionState:
         state = self._states.get(session_id)
-        if state is not None and state.row.owner != owner:
-            return self._state(batch, rows.id_for(owner, session_id), row, owner)
         if state is None:
             session = Session.objects.filter(session_id=session_id).first()
-            if session is not None and session.owner != owner:
-                # Clients choose ids: one that somebody else's session has opens no way into it.
-                return self._state(batch, rows.id_for(owner, session_id), row, owner)
             if session is None:
                 fresh = Session(session_id=session_id, started_at=row.started_at, owner=owner)
                 state = SessionState(fresh, titled_by_agent=False)
@@ -547,7 +568,7 @@ class Store:
             for number, message in enumerate(saying.messages(row.dialect, facts.content)):
                 state.said[content.key_of(message)] = (row.request_id, number)
         if row.response_id:
-            self._answers[row.response_id] = row
+            self._answers[state.row.owner, row.response_id] = row
             while len(self._answers) > MAX_ANSWERS:
                 self._answers.popitem(last=False)
         self._keep_calls(batch, state, row, facts)

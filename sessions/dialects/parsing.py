@@ -12,16 +12,38 @@ from sessions.dialects.sse import SseParser
 UNREADABLE = (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError)
 
 
+# Levels of JSON that are read. Clients and providers nest as deep as they like, and whatever walks through a value here, or
+# writes it down again (orjson: 254 levels), may recurse.
+DEEPEST = 200
+
+
 def loads(data: bytes | str) -> Any:
-    """Decode JSON; None where it is none. What orjson refuses (NaN, 1e400, lone surrogates) the standard library takes."""
+    """Decode JSON; None where it is none, or nested deeper than `DEEPEST`. What orjson refuses (NaN, 1e400, lone
+    surrogates) the standard library takes."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+    return None if _may_be_deep(data) and _is_deep(value) else value
+
+
+def _may_be_deep(data: bytes | str) -> bool:
+    """Tell of most texts, quickly, that they are not deep: they have fewer brackets."""
+    opening = ("[", "{") if isinstance(data, str) else (b"[", b"{")
+    return sum(map(data.count, opening)) > DEEPEST
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def mapping(value: Any) -> dict:
