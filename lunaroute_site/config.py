@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from lunaroute_site.config_schema import INTERNAL, TEMPLATED, Config
+from routing.masking import masked
 from routing.rewriting.templates import check_template
 
 # Environment variable → key. What stands for a path in the file stands here as the same path.
@@ -182,7 +183,7 @@ def _one_line(error: ValidationError, path: Path | None, origins: dict[tuple, st
         message = f"expected keys with values, got {_kind(problem['input'])}"
     elif message.startswith("expected") and isinstance(problem["input"], str | int | float | bool):
         if not any(word in str(key[-1:]) for word in ("key", "secret", "token")):
-            message += f", got {problem['input']!r}"
+            message += f", got {masked(problem['input'], _dotted(key))!r}"
     variable = origins.get(key)
     places = [f"environment: {variable}" if variable else str(path or ""), "" if variable else _dotted(key), message]
     return " ".join(": ".join(filter(None, places)).split())

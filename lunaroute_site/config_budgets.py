@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from lunaroute_site.config_types import Section
+from routing.destinations import Network
 from sessions.budgets import definitions
 
 
@@ -26,13 +27,13 @@ class Budget(Section):
         )
 
 
-def problem_of(budgets: tuple[Budget, ...]) -> str:
-    """Say what is wrong with the list beyond its types, or nothing."""
+def problem_of(budgets: tuple[Budget, ...], allowed: tuple[Network, ...]) -> str:
+    """Say what is wrong with the list beyond its types, or nothing. `allowed` are networks that webhooks may be in."""
     names: set[str] = set()
     for budget in budgets:
         if budget.name in names:
             return f"budgets: expected another name than {budget.name!r}, which is in use"
         names.add(budget.name)
-        for problem in definitions.problems_of(budget.definition()):
+        for problem in definitions.problems_of(budget.definition(), allowed):
             return f"budgets: budget {budget.name!r}: {problem}"
     return ""

@@ -241,6 +241,7 @@ class Config(Section):
     team: Team = Team()
     tls: Tls | None = None
     trusted_proxies: list[Network] = []
+    allowed_addresses: tuple[Network, ...] = ()
     secrets_dir: Path | None = None
     redis_url: str | None = None
     database_url: SecretStr | None = None
@@ -330,7 +331,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _providers_can_be_asked(self) -> Self:
         for name, provider in self.providers.items():
-            if problem := provider.problem(Address(self.host, self.port)):
+            if problem := provider.problem(Address(self.host, self.port, self.allowed_addresses)):
                 raise ValueError(f"providers.{name}.{problem}")
         return self
 
@@ -350,6 +351,6 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _budgets_can_be_kept(self) -> Self:
-        if problem := problem_of(self.budgets):
+        if problem := problem_of(self.budgets, self.allowed_addresses):
             raise ValueError(problem)
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pii.patterns import compiled
+from routing import masking
 from routing.provider_validation import problem_of_url
 
 Dialect = Literal["openai", "anthropic"]
@@ -22,6 +23,14 @@ def _url(text: str) -> str:
         raise ValueError(problem)
     return text
 
+
+def _holds_a_secret(text: str) -> bool:
+    from pii.detectors import find  # loads much, and is needed where settings are shown
+
+    return bool(find(text, ("SECRET",)))
+
+
+masking.detectors.append(_holds_a_secret)
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Url = Annotated[str, AfterValidator(_url)]

@@ -276,6 +276,7 @@ def providers() -> Iterator:
     import httpx
 
     from routing import sources
+    from routing.overview import shown_url
     from sessions.checking import OK, PROBLEM, Finding
 
     found = sources.load(*sources.from_configuration()).providers
@@ -288,6 +289,6 @@ def providers() -> Iterator:
         except httpx.HTTPError as error:
             why = str(error) or type(error).__name__
             remedy = "is the network there, does the name resolve, is a proxy needed (HTTPS_PROXY), a certificate (SSL_CERT_FILE)?"
-            yield Finding(name, PROBLEM, f"{provider.base_url} cannot be reached ({why})", remedy)
+            yield Finding(name, PROBLEM, f"{shown_url(provider.base_url)} cannot be reached ({why})", remedy)
         else:
-            yield Finding(name, OK, f"{provider.base_url} answers ({status})")
+            yield Finding(name, OK, f"{shown_url(provider.base_url)} answers ({status})")

@@ -19,6 +19,7 @@ from proxy.link import RecorderLink
 from routing import live, metrics, revision, shared, sources
 from routing.board import Board, Rest, Settings
 from routing.definitions import FROM_ADMIN
+from routing.destinations import Destinations
 from routing.router import Router
 from routing.rules import RuleSet
 from routing.snapshot import snapshot_of
@@ -34,9 +35,10 @@ RETRY_AFTER = 5.0
 
 
 class Serving:
-    """Providers, rules and their state in this process. `settings` is the configuration."""
+    """Providers, rules and their state in this process. `settings` is the configuration, `own` are the addresses at which
+    this server listens."""
 
-    def __init__(self, settings, link: RecorderLink | None) -> None:
+    def __init__(self, settings, link: RecorderLink | None, own: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._settings = settings
         self._file = sources.from_configuration()
         self._watch = revision.Watch(revision.counter())
@@ -65,6 +67,7 @@ class Serving:
                 tuple(django_settings.ALLOWED_HOSTS), "" if settings.team.enabled else token_of_configuration()
             ),
             own_token=token_of_configuration().encode(),
+            destinations=Destinations(tuple(settings.allowed_addresses), own),
             trusted=Trusted(settings.trusted_proxies) if settings.trusted_proxies else None,
             sse_keepalive=http_server.sse_keepalive_secs if http_server.sse_keepalive_enabled else 0,
             changed=self._watch.changed,

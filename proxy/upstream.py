@@ -10,9 +10,14 @@ from urllib.parse import unquote, urlsplit
 from proxy import descriptors
 from proxy.connection import Connection
 from proxy.errors import UpstreamError
+from routing.destinations import Destinations, literal
 
 # Pause before another try to connect, doubled each time. Seconds.
 RETRY_PAUSE = 0.05
+
+
+class Forbidden(Exception):
+    """Why nothing is sent to an address, in words."""
 
 
 class Upstream:
@@ -24,6 +29,7 @@ class Upstream:
     def __init__(
         self, name: str, base_url: str, *, read_timeout: float = 600, connect_timeout: float = 10, max_idle: int = 32,
         idle_timeout: float = 600, tcp_keepalive: float = 60, max_retries: int = 3,
+        destinations: Destinations | None = None,
     ) -> None:  # fmt: skip
         url = urlsplit(base_url)
         self.name = name
@@ -40,6 +46,7 @@ class Upstream:
         self._ssl: ssl.SSLContext | None = None
         self._reaper: asyncio.TimerHandle | None = None
         self._retired = False
+        self._destinations = destinations
         self._proxy, self._proxy_problem = None, ""
         try:
             self._proxy = _proxy_for(url.scheme, self.host, self.port)
@@ -89,6 +96,8 @@ class Upstream:
             except TimeoutError:
                 message = f"did not accept a connection within {self._connect_timeout:g} s"
                 raise UpstreamError("upstream_timeout", message, 504) from None
+            except Forbidden as why:
+                raise UpstreamError("upstream_connect", f"may not be asked: {why}") from None
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", None) or error.reason or str(error)
                 raise UpstreamError("upstream_connect", f"failed the TLS handshake: {reason}") from None
@@ -106,9 +115,12 @@ class Upstream:
         connection = Connection(loop, self._back, self._lost, self._read_timeout)
         context = self._tls_context() if self.tls else None
         if self._proxy is None:
+            sock = await self._reach(loop)
             await loop.create_connection(
-                lambda: connection, self.host, self.port, ssl=context, server_hostname=self.host if context else None
+                lambda: connection, sock=sock, ssl=context, server_hostname=self.host if context else None
             )
+        elif (address := literal(self.host)) is not None and (problem := self._problem(str(address), "")):
+            raise Forbidden(problem)  # what a name means is the proxy's to find out
         elif not self.tls:
             await self._reach_proxy(loop, lambda: connection)
         else:
@@ -122,6 +134,35 @@ class Upstream:
                 if hasattr(socket, "TCP_KEEPIDLE"):
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(self._tcp_keepalive))
         return connection
+
+    async def _reach(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Connect to the first of the host's addresses that answers. Raises OSError, and Forbidden.
+
+        The address that is looked at is the one that is connected to, whatever its name means a moment later.
+        """
+        failure: Exception = OSError("its name has no address")
+        for family, kind, proto, _, address in await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            if problem := self._problem(address[0], ""):
+                failure = Forbidden(problem)
+                continue
+            sock = socket.socket(family, kind, proto)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+                if problem := self._problem(sock.getpeername()[0], sock.getsockname()[0]):
+                    raise Forbidden(problem)
+            except (OSError, Forbidden) as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
+
+    def _problem(self, address: str, source: str) -> str:
+        return self._destinations.problem(address, self.port, source) if self._destinations is not None else ""
 
     async def _connect_through_proxy(self, loop, connection: Connection, context: ssl.SSLContext) -> None:
         """Ask the proxy for a tunnel (RFC 9110, section 9.3.6), then speak TLS in it."""

@@ -1,6 +1,5 @@
 """Providers and rules in the admin, beside those of the configuration file."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,11 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from routing import models, sources
 from routing.definitions import FROM_FILE
 from routing.forms import ProviderForm, RuleForm, rules_naming
+from routing.masking import masked
 from routing.overview import chain_of, key_of, requests_of, shown_url
 from routing.rules import RuleSet
 
-_SECRET = re.compile(r"auth|key|token|secret|cookie|passw|credential", re.IGNORECASE)
 _LONGEST_SHOWN = 200
+LOST_KEY = (
+    "The base URL has another scheme, host or port, so the provider's key was removed: it is not sent to somebody else. "
+    "Enter the key to use there."
+)
 
 
 class RoutingAdmin(admin.ModelAdmin):
@@ -43,8 +46,14 @@ class RoutingAdmin(admin.ModelAdmin):
         self, request: HttpRequest, form: forms.ModelForm, formsets: list, add: bool = False
     ) -> Any:
         """Say what was changed from what to what; keys are not told."""
+        if getattr(form, "lost_key", False):
+            messages.warning(request, LOST_KEY)
+            return f"{self._changes(form)}; API key: removed, because the base URL is another one"
         if add or not form.changed_data:
             return super().construct_change_message(request, form, formsets, add)
+        return self._changes(form)
+
+    def _changes(self, form: forms.ModelForm) -> str:
         return "; ".join(filter(None, (_change(form, name) for name in form.changed_data)))
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
@@ -220,24 +229,14 @@ def _change(form: forms.ModelForm, name: str) -> str:
     before, after = form.initial.get(name), form.cleaned_data.get(name)
     if name == "base_url":
         before, after = shown_url(before or ""), shown_url(after or "")
-    return f"{label}: {_shown(before)} → {_shown(after)}"
+    return f"{label}: {_shown(before, name)} → {_shown(after, name)}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, name: str = "") -> str:
     """Give a value for the history: short, and without what may be a key."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value in (None, "", [], {}):
         return "nothing"
-    text = str(_masked(value))
+    text = str(masked(value, name))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: "(hidden)" if _SECRET.search(name) else _masked(item) for name, item in value.items()}
-    if isinstance(value, list):
-        if len(value) == 2 and all(isinstance(item, str) for item in value) and _SECRET.search(value[0]):
-            return [value[0], "(hidden)"]
-        return [_masked(item) for item in value]
-    return value

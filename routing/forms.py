@@ -3,16 +3,20 @@
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from routing import models
 from routing.keys import KeyProblem
+from routing.masking import HIDDEN, is_hidden_in, masked, restored
 from routing.provider_validation import problem_of_key, problems_of_provider
 from routing.sources import from_configuration, own_address
 from routing.validation import problems_of
 
+# Fields that go to a provider with each request: credentials in them are shown as `HIDDEN`.
+SENT_ALONG = ("base_url", "request_headers", "body_defaults", "body_overrides", "prepend_messages")
 _LINES = {"rows": 3, "cols": 60, "spellcheck": "false"}
 
 
@@ -159,7 +163,8 @@ class ProviderForm(_Checked):
         }
         help_texts = {
             "name": "What rules and the marker <code>[LUNAROUTE:name]</code> call it.",
-            "base_url": "Such as <code>https://api.anthropic.com</code> or <code>http://localhost:11434/v1</code>.",
+            "base_url": "Such as <code>https://api.anthropic.com</code> or <code>http://localhost:11434/v1</code>. "
+            "With another scheme, host or port the key has to be entered again: a key goes to whom it was given for.",
             "model": "Asked for in place of what the client asked for.",
             "openai_api": "Where a provider of type OpenAI has only one of the two.",
             "switch_notification": "What the model is told, once, when this provider takes over: "
@@ -168,16 +173,25 @@ class ProviderForm(_Checked):
             "connect_timeout_secs": "Seconds.",
             "pool_idle_timeout_secs": "Seconds.",
             "tcp_keepalive_secs": "Seconds; 0 is off.",
-            "codex_enabled": "In place of a key.",
+            "codex_enabled": "In place of a key. It goes to chatgpt.com and openai.com only.",
+            "codex_auth_file": "Codex CLI's own; only the configuration file names another one.",
         }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._kept = {name: self.initial.get(name) for name in SENT_ALONG}
+        self.initial |= {name: masked(value, name) for name, value in self._kept.items()}
+        self.lost_key = False  # because the provider is elsewhere from now on
 
     def clean(self) -> dict[str, Any]:
         """Check all fields together, and encrypt a new key."""
         cleaned = super().clean()
+        is_elsewhere = bool(self.instance.pk) and _origin(self._kept["base_url"]) != _origin(cleaned.get("base_url"))
+        self._take_hidden(cleaned, is_elsewhere)
         candidate = self._candidate(cleaned)
         self._add(problems_of_provider(candidate.without_key(), own_address()))
         self._check_name(cleaned.get("name", ""))
-        self._take_key(cleaned.get("api_key", ""), cleaned.get("remove_key", False))
+        self._take_key(cleaned.get("api_key", ""), cleaned.get("remove_key", False), is_elsewhere)
         return cleaned
 
     def save(self, commit: bool = True) -> models.Provider:
@@ -193,8 +207,21 @@ class ProviderForm(_Checked):
         if rules:
             self._add([f"name: {_listed(rules)} {before!r}; expected the same name, or rules that do not name it"])
 
-    def _take_key(self, key: str, is_removed: bool) -> None:
+    def _take_hidden(self, cleaned: dict[str, Any], is_elsewhere: bool) -> None:
+        """Put back what was hidden; not where the provider is elsewhere from now on: it was given for another."""
+        for name in SENT_ALONG:
+            if name not in cleaned or not is_hidden_in(cleaned[name]):
+                continue
+            cleaned[name] = restored(cleaned[name], None if is_elsewhere else self._kept[name], name)
+            if is_hidden_in(cleaned[name]):
+                why = ": the base URL is another one, and what is hidden goes nowhere else" if is_elsewhere else ""
+                self._add([f"{name}: expected a value in place of each {HIDDEN}{why}"])
+
+    def _take_key(self, key: str, is_removed: bool, is_elsewhere: bool) -> None:
         self._encrypted = self.instance.encrypted_key
+        if is_elsewhere and self._encrypted and not key:
+            self.lost_key = not is_removed
+            self._encrypted = ""
         if is_removed:
             self._encrypted = ""
         if key and is_removed:
@@ -265,6 +292,19 @@ def rules_naming(provider: str) -> list[str]:
     """Give the names of the database's rules that name `provider`."""
     rows = models.Rule.objects.values_list("name", "providers", "alternatives", "fallbacks")
     return [name for name, *lists in rows if any(provider in names for names in lists if isinstance(names, list))]
+
+
+def _origin(url: str | None) -> tuple[str, str, int | None]:
+    """Give scheme, host and port of an address: who gets what is sent there."""
+    try:
+        parts = urlsplit(url or "")
+        return (
+            parts.scheme,
+            (parts.hostname or "").rstrip("."),
+            parts.port or {"https": 443, "http": 80}.get(parts.scheme),
+        )
+    except ValueError:
+        return "", "", None
 
 
 def _listed(rules: list[str]) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 from routing.board import Board, ProviderStatus
 from routing.definitions import WEIGHTED, Provider, RequestFacts, Rule
 from routing.live import Live
+from routing.masking import masked_url
 from routing.router import Decision
 from routing.rules import Verdict, conditions_of
 from routing.snapshot import Refusal, Snapshot
@@ -94,9 +95,9 @@ def shown_url(url: str) -> str:
     """Give an address without a user and password in it."""
     try:
         parts = urlsplit(url)
+        return masked_url(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
     except ValueError:
         return "(no address)"
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def key_of(provider: Provider) -> str:

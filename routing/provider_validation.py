@@ -5,11 +5,11 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from routing.definitions import ANTHROPIC, OPENAI, HttpClient, Provider
+from routing.definitions import ANTHROPIC, FROM_ADMIN, OPENAI, CodexAuth, HttpClient, Provider
+from routing.destinations import OWN, Network, literal, problem_of_address
 from routing.rewriting.headers import problem_of
 from routing.rewriting.templates import check_template
 
@@ -19,22 +19,26 @@ ROLES = ("user", "assistant", "system", "developer")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # JSON of settings may be nested so deep.
 _DEEPEST = 50
+# Whose login Codex has.
+_OPENAI = re.compile(r"(?:[a-z0-9-]+\.)*(?:chatgpt|openai)\.com", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where LunaRoute itself listens."""
+    """Where LunaRoute itself listens, and `allowed`: networks that else nothing is sent to (routing/destinations.py)."""
 
     host: str
     port: int
+    allowed: tuple[Network, ...] = ()
 
     def is_at(self, url: str) -> bool:
         """Whether a request to `url` would come back here."""
         parts = urlsplit(url)
         port = parts.port or {"https": 443}.get(parts.scheme, 80)
         host = (parts.hostname or "").rstrip(".").lower()
-        return port == self.port and (host in (self.host.lower(), socket.gethostname().lower()) or _is_loopback(host))
+        own = (self.host.lower(), socket.gethostname().lower())
+        return port == self.port and (host in own or _is_loopback(host))
 
 
 def problems_of_provider(provider: Provider, own: Address) -> list[str]:
@@ -45,6 +49,7 @@ def problems_of_provider(provider: Provider, own: Address) -> list[str]:
     return [
         *_problems_of_choices(provider),
         *_problems_of_url(provider.base_url, own),
+        *_problems_of_login(provider),
         *_problems_of_headers(provider.request_headers),
         *_problems_of_body(provider),
         *_problems_of_numbers(provider.http_client),
@@ -90,7 +95,27 @@ def _problems_of_url(url: str, own: Address) -> Iterator[str]:
     if problem:
         yield f"base_url: {problem}"
     elif own.is_at(url):
-        yield "base_url: that is LunaRoute's own address: a request would go round for ever"
+        yield f"base_url: {OWN}"
+    elif (address := literal(urlsplit(url).hostname or "")) and (problem := problem_of_address(address, own.allowed)):
+        yield f"base_url: {problem}"
+
+
+def _problems_of_login(provider: Provider) -> Iterator[str]:
+    """On pages nobody names a file of the server's, nor where the login in it goes."""
+    login = provider.codex_auth
+    if login is None or provider.source != FROM_ADMIN:
+        return
+    if login.auth_file not in ("", CodexAuth().auth_file):
+        yield f"codex_auth_file: expected {CodexAuth().auth_file}: only the configuration file names another one"
+    try:
+        url = urlsplit(provider.base_url)
+    except ValueError:
+        return
+    if url.scheme != "https" or not _OPENAI.fullmatch(url.hostname or ""):
+        yield (
+            "base_url: expected an https:// address of chatgpt.com or openai.com, to which the login of Codex may go; only "
+            "the configuration file sends it elsewhere"
+        )
 
 
 def _problems_of_headers(headers: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -168,10 +193,10 @@ def _said(field: str, problem: str | None, where: str = "") -> Iterator[str]:
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        address = ip_address(host)
-    except ValueError:
+    address = literal(host)
+    if address is None:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_unspecified
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import re2
 
 from routing.definitions import FROM_FILE, RequestFacts, Rule
+from routing.masking import masked_text
 
 # Clients choose models and paths: what is remembered of them is bounded, in number and in size.
 _MAX_CACHED = 1024
@@ -157,7 +158,7 @@ def conditions_of(rule: Rule) -> tuple[str, ...]:
         said.append(f"client is {rule.client}")
     if rule.dialect:
         said.append(f"dialect is {rule.dialect}")
-    said += [f"header {name.lower()} matches {pattern}" for name, pattern in rule.headers]
+    said += [f"header {name.lower()} matches {masked_text(pattern, name)}" for name, pattern in rule.headers]
     return tuple(said)
 
 

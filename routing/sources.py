@@ -63,8 +63,8 @@ def from_configuration() -> tuple[dict[str, Provider], tuple[Rule, ...]]:
 
 
 def own_address() -> Address:
-    """Give the address that no provider may have."""
-    return Address(settings.LUNAROUTE.host, settings.LUNAROUTE.port)
+    """Give the address that no provider may have, and what else providers may have."""
+    return Address(settings.LUNAROUTE.host, settings.LUNAROUTE.port, settings.LUNAROUTE.allowed_addresses)
 
 
 def reset(name: str) -> None:

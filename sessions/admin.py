@@ -1,10 +1,14 @@
 """The record in the admin, to look at, not to change; and one's own prices, to change."""
 
+from typing import Any
+
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from routing.masking import masked_webhook
 from sessions import viewing
 from sessions.budgets.definitions import problems_of
 from sessions.budgets.sources import from_file
@@ -104,6 +108,16 @@ class ModelPriceAdmin(admin.ModelAdmin):
 class BudgetForm(forms.ModelForm):
     """Says of each field what is wrong with it."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._kept = self.initial.get("webhook_url", "")
+        self.initial["webhook_url"] = masked_webhook(self._kept)
+
+    def clean_webhook_url(self) -> str:
+        """Give the address; as it was shown, it is the one that there was."""
+        given = self.cleaned_data["webhook_url"]
+        return self._kept if given and given == masked_webhook(self._kept) else given
+
     class Meta:
         model = Budget
         fields = ("name", "enabled", "scope", "value", "period", "limit_usd", "refuse", "webhook_url")
@@ -114,7 +128,7 @@ class BudgetForm(forms.ModelForm):
             budget = Budget(**cleaned).definition()
             if budget.name in {known.name for known in from_file()}:
                 self.add_error("name", "expected another name: a budget of the configuration file has it")
-            for problem in problems_of(budget):
+            for problem in problems_of(budget, settings.LUNAROUTE.allowed_addresses):
                 field, _, words = problem.partition(": ")
                 self.add_error(field, words)
         return cleaned

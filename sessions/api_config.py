@@ -8,6 +8,7 @@ from pydantic import Field
 
 from routing import live, overview
 from routing.definitions import PRIMARY, Rule
+from routing.masking import masked
 from sessions import stats
 from sessions.api_common import BAD, known_parameters
 from sessions.templatetags.routed import moment
@@ -147,7 +148,7 @@ def _rule(rule: Rule, warning: str) -> RuleOut:
         priority=rule.priority,
         model_pattern=rule.model_pattern or None,
         path_pattern=rule.path_pattern or None,
-        headers=dict(rule.headers),
+        headers=masked(dict(rule.headers)),
         client=rule.client or None,
         dialect=rule.dialect or None,
         strategy=rule.strategy,

@@ -396,7 +396,7 @@ class Store:
         """Give the id of a session that a client names so: an id that is a secret, or personal, is stood for by another."""
         if self._redaction is not None:
             return self._redaction.session_id(session_id)
-        return rows.id_for("", session_id) if has_token(session_id) else session_id
+        return rows.former_id_for("", session_id) if has_token(session_id) else session_id
 
     def _session_id(self, live: Live, facts: RequestFacts) -> str:
         found = live.session_id

@@ -1,11 +1,13 @@
 """A budget, the period it counts in, and what may be wrong with one. Nothing here does I/O or reads a clock."""
 
-import ipaddress
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from urllib.parse import urlsplit
 
+from routing import destinations
+from routing.destinations import Address, Network
 from routing.validation import CLIENTS
 
 ALL, PROJECT, CLIENT = "all", "project", "client"
@@ -14,10 +16,6 @@ SCOPES, PERIODS = (ALL, PROJECT, CLIENT), (DAY, MONTH)
 # Shares of the limit, in percent, at which somebody is told.
 THRESHOLDS = (80, 100)
 MAX_USD = 99_999_999
-# Where clouds keep credentials of machines, beside the link-local 169.254.169.254.
-_METADATA = {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,8 @@ def forecast(spent: float, period: Period, now: datetime, pace: float | None) ->
     return spent + pace * max((period.end - now).total_seconds(), 0.0)
 
 
-def problems_of(budget: Budget) -> list[str]:
-    """Say what is wrong with `budget`, each as ``field: what was expected``."""
+def problems_of(budget: Budget, allowed: Iterable[Network] = ()) -> list[str]:
+    """Say what is wrong with `budget`, each as ``field: what was expected``. Webhooks may be in `allowed` networks."""
     found = []
     if not budget.name.strip() or len(budget.name) > 100 or not budget.name.isprintable():
         found.append("name: expected up to 100 printable characters")
@@ -108,12 +106,12 @@ def problems_of(budget: Budget) -> list[str]:
         found.append("value: expected the name of a project")
     if not math.isfinite(budget.limit_usd) or not 0 < budget.limit_usd <= MAX_USD:
         found.append(f"limit_usd: expected more than 0 and at most {MAX_USD}, got {budget.limit_usd}")
-    if budget.webhook_url and (problem := problem_of_webhook(budget.webhook_url)):
+    if budget.webhook_url and (problem := problem_of_webhook(budget.webhook_url, allowed)):
         found.append(f"webhook_url: {problem}")
     return found
 
 
-def problem_of_webhook(url: str) -> str:
+def problem_of_webhook(url: str, allowed: Iterable[Network] = ()) -> str:
     """Say why `url` is no address that a notice may go to, or nothing. What its name resolves to is looked at later."""
     try:
         parts = urlsplit(url)
@@ -124,29 +122,20 @@ def problem_of_webhook(url: str) -> str:
         return "expected an address such as https://hooks.example.com/budget"
     if parts.username is not None or parts.password is not None:
         return "expected an address without a user and password"
-    literal = _literal(parts.hostname or "")
-    return problem_of_address(literal, parts.hostname or "") if literal is not None else ""
+    address = destinations.literal(parts.hostname or "")
+    return problem_of_address(address, parts.hostname or "", allowed) if address is not None else ""
 
 
-def problem_of_address(address: Address, host: str) -> str:
+def problem_of_address(address: Address, host: str, allowed: Iterable[Network] = ()) -> str:
     """Say why nothing may be sent to `address`, by which `host` is found; or nothing.
 
-    Networks of one's own are allowed, for there one's own programs are. Not allowed are addresses at which machines of
-    clouds find credentials, and this machine under a name that does not say so.
+    Networks of one's own are allowed, for there one's own programs are. Not allowed are those of routing/destinations.py, but
+    for `allowed` ones, and this machine under a name that does not say so.
     """
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA:
-        return f"expected an address that notices may go to; {address} is none"
-    literal = _literal(host)
-    names_this_machine = host == "localhost" or (literal is not None and literal.is_loopback)
+    if problem := destinations.problem_of_address(address, allowed):
+        return f"expected an address that notices may go to; {problem}"
+    named = destinations.literal(host)
+    names_this_machine = host == "localhost" or (named is not None and named.is_loopback)
     if address.is_loopback and not names_this_machine:
         return f"expected localhost where this machine is meant, got a name for {address}"
     return ""
-
-
-def _literal(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None

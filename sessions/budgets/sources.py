@@ -18,6 +18,7 @@ def from_file() -> tuple[Budget, ...]:
 def load() -> tuple[Budget, ...]:
     """Give all budgets, the file's first. A row that cannot be used is left out. Raises what the database says."""
     found = list(from_file())
+    allowed = settings.LUNAROUTE.allowed_addresses
     taken = {budget.name for budget in found}
     rows = [row.definition() for row in Row.objects.all()]
-    return (*found, *(b for b in rows if b.name not in taken and not problems_of(b)))
+    return (*found, *(b for b in rows if b.name not in taken and not problems_of(b, allowed)))

@@ -8,12 +8,15 @@ import ipaddress
 import logging
 import socket
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from time import sleep
 from typing import Any
 
 import httpx
+from django.conf import settings
 
+from routing.destinations import OWN, Destinations, Network
 from sessions.budgets.definitions import problem_of_address, problem_of_webhook
 from sessions.budgets.notices import Told
 
@@ -73,10 +76,11 @@ def deliver(told: Told, pauses: tuple[float, ...] = PAUSES) -> bool:
 
 def post(url: str, value: dict[str, Any]) -> int:
     """POST `value` as JSON; gives the status. Raises Refused, httpx.HTTPError or OSError."""
-    if problem := problem_of_webhook(url):
+    allowed = settings.LUNAROUTE.allowed_addresses
+    if problem := problem_of_webhook(url, allowed):
         raise Refused(problem)
     parsed = httpx.URL(url)
-    address = _address_of(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80))
+    address = _address_of(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80), allowed)
     headers = {"host": parsed.netloc.decode("ascii"), "user-agent": "lunaroute"}
     with httpx.Client(trust_env=False, follow_redirects=False, timeout=TIMEOUT) as client:
         request = client.build_request(
@@ -91,9 +95,14 @@ def post(url: str, value: dict[str, Any]) -> int:
         return response.status_code
 
 
-def _address_of(host: str, port: int) -> str:
+def _address_of(host: str, port: int, allowed: Iterable[Network]) -> str:
     found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    own = settings.LUNAROUTE
     for address in found:
-        if problem := problem_of_address(ipaddress.ip_address(str(address).partition("%")[0]), host):
+        if port == own.port and Destinations(
+            own=frozenset({("::" if ":" in str(address) else "0.0.0.0", port)})
+        ).problem(str(address), port):
+            raise Refused(f"expected an address that notices may go to; {OWN}")
+        if problem := problem_of_address(ipaddress.ip_address(str(address).partition("%")[0]), host, allowed):
             raise Refused(problem)
     return str(found[0])

@@ -319,3 +319,88 @@ def test_a_row_that_somebody_else_broke_can_be_opened_and_mended(site):
 
 def test_who_is_not_logged_in_sees_nothing(client):
     assert client.get("/admin/routing/provider/", headers={"host": "localhost"}).status_code == 302
+
+
+# -- what is kept for one provider goes to no other -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://evil.example/v1", "http://h/v1", "https://h:8443/v1", "https://h.evil.example/v1", "https://h@evil.example/v1"]
+)  # fmt: skip
+def test_a_key_does_not_follow_a_provider_to_another_address(site, base_url):
+    saved(site, "provider", {**PROVIDER, "api_key": KEY})
+    row = Provider.objects.get()
+    page = saved(site, "provider", {**PROVIDER, "base_url": base_url}, row.pk)
+    assert "the provider&#x27;s key was removed" in page or "the provider&#39;s key was removed" in page
+    assert Provider.objects.get().encrypted_key == ""
+    assert "API key: removed" in history()
+
+
+def test_with_the_key_it_may_move_and_with_another_path_it_keeps_it(site):
+    saved(site, "provider", {**PROVIDER, "api_key": KEY})
+    row = Provider.objects.get()
+    saved(site, "provider", {**PROVIDER, "base_url": "https://H:443/v2"}, row.pk)
+    assert Provider.objects.get().definition().api_key == KEY
+    saved(site, "provider", {**PROVIDER, "base_url": "https://other/v1", "api_key": "sk-for-other"}, row.pk)
+    assert Provider.objects.get().definition().api_key == "sk-for-other"
+
+
+def test_static_credentials_are_hidden_kept_and_go_nowhere_else(site):
+    secret = {
+        "request_headers": "Authorization: Bearer not-to-be-seen\nX-Kind: plain\nX-Api-Key: ${env.NAME}",
+        "body_overrides": '{"auth": {"value": "not-to-be-seen"}, "temperature": 0.5, "max_tokens": 7}',
+    }
+    saved(site, "provider", {**PROVIDER, **secret})
+    row = Provider.objects.get()
+    page = site.get(f"/admin/routing/provider/{row.pk}/change/")
+    assert "not-to-be-seen" not in page.content.decode()
+    form = page.context["adminform"].form
+    sent = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in sent.items() if value not in (None, False)}
+    saved(site, "provider", {**sent, "model": "m"}, row.pk)
+    after = Provider.objects.get()
+    assert (after.request_headers, after.body_overrides) == (row.request_headers, row.body_overrides)
+    assert after.model == "m"
+    found = refused(site, "provider", {**sent, "base_url": "https://evil.example"}, row.pk)
+    assert {"request_headers", "body_overrides"} <= set(found)
+    assert "not-to-be-seen" not in site.get(f"/admin/routing/provider/{row.pk}/history/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"codex_auth_file": "/etc/passwd"}, "codex_auth_file"),
+        ({"codex_auth_file": "~/.aws/auth.json"}, "codex_auth_file"),
+        ({"base_url": "https://evil.example"}, "base_url"),
+        ({"base_url": "https://openai.com.evil.example"}, "base_url"),
+        ({"base_url": "http://chatgpt.com/backend-api/codex"}, "base_url"),
+        ({"base_url": "https://notopenai.com"}, "base_url"),
+    ],
+)  # fmt: skip
+def test_on_pages_nobody_says_which_file_is_the_login_of_codex_or_where_it_goes(site, values, field):
+    codex = {**PROVIDER, "base_url": "https://chatgpt.com/backend-api/codex", "codex_enabled": "on"}
+    assert list(refused(site, "provider", {**codex, **values})) == [field]
+    saved(site, "provider", codex)
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.1:8081", "http://0x7f000001:8081", "http://2130706433:8081", "http://[::ffff:127.0.0.1]:8081", "http://0:8081",
+        "http://169.254.169.254", "http://0xa9fea9fe", "http://2852039166", "http://[fe80::1]", "http://[fd00:ec2::254]",
+        "http://[fd20:ce::254]", "http://168.63.129.16", "http://100.100.100.200", "http://192.0.0.192", "http://[::ffff:a9fe:a9fe]",
+        "http://[64:ff9b::a9fe:a9fe]", "http://[64:ff9b:1::a9fe:a9fe]", "http://[2002:a9fe:a9fe::]", "http://[2001::1]",
+        "http://[::a9fe:a9fe]", "http://[fec0::1]", "http://0.1.2.3", "http://224.0.0.1", "http://[ff02::1]", "http://169.254.169.254.",
+    ],
+)  # fmt: skip
+def test_no_provider_is_at_such_an_address(site, url):
+    assert "base_url" in refused(site, "provider", {**PROVIDER, "base_url": url})
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    "url", ["http://127.1:11434/v1", "http://localhost:1234", "http://10.0.0.9:8000", "http://[fd12::1]"]
+)
+def test_models_of_ones_own_network_may_be_asked(site, url):
+    saved(site, "provider", {**PROVIDER, "base_url": url})
