@@ -28,6 +28,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     from sessions import metrics
     from sessions.budgets.keeper import Keeper
     from sessions.live_hub import hub
+    from team import audit
     from team.limits import Keeper as Limits
 
     link = RecorderLink(reactor._asyncioEventloop, hub.news) if has_recorder else None
@@ -38,7 +39,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
         hub.own_listeners.append(metrics.count)
         if settings.session_recording.pii.enabled:
             metrics.expect(settings.session_recording.pii.policy())
-    serving = Serving(settings, link)
+    serving = Serving(settings, link, frozenset(listener.getsockname()[:2] for listener in listeners))
     serving.state.tell_unrecorded = metrics.count_unrecorded
     watch(serving.state)
     serving.begin()
@@ -49,6 +50,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
     if settings.team.enabled:
         serving.state.meter = Meter()
         limits = Limits(serving.state.meter)
+        serving.state.tell_wrong_token = audit.wrong_token
         hub.listeners.append(limits.count)
         hub.other_listeners.append(limits.heard)
         limits.begin()

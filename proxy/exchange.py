@@ -13,6 +13,8 @@ from proxy.capture import PAUSES, Begin, End, ResponseHead, Routing
 from proxy.connection import Connection
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse
 from proxy.headers import end_to_end, for_record
+from proxy.identity import with_own_project
+from proxy.stops import Stop
 from routing.board import Ticket
 
 # Seconds until the memory of failed exchanges is collected.
@@ -21,6 +23,9 @@ TIDY_AFTER = 0.25
 
 class Exchange:
     """A request, the provider that it goes to, and what is known of its answer so far."""
+
+    stop: Stop | None = None  # why an upgraded connection ended
+    stop_told = False
 
     def __init__(self, request: ProxyRequest, listener: str, target: state.Target) -> None:
         self.scope, self.target, self.listener = request.scope, target, listener
@@ -70,7 +75,7 @@ class Exchange:
                 client_ip=scope["client"][0] if scope["client"] else "",
                 started_us=self._started_us,
                 upgrade=scope.get("upgrade", False),
-                metadata=dict(metadata),
+                metadata=dict(with_own_project(scope, metadata)),
                 owner=scope.get("owner", ""),
             )
         )

@@ -10,6 +10,11 @@ class FrameCounter:
         self._head = b""  # of a frame whose head is not complete
         self._left = 0  # bytes of a payload that are still to come
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the last frame is complete."""
+        return not self._left and not self._head
+
     def feed(self, data: bytes) -> int:
         """Take what has come; give how many frames have begun with it, each counted when its head is complete."""
         if len(data) <= self._left:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from time import time
 
 from proxy.guard import Refused, waits
-from proxy.headers import TOKEN, first
+from proxy.headers import TOKEN, Headers, first
 from proxy.throttle import throttle
 
 PREFIX = b"/t/"
@@ -24,10 +24,11 @@ MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who a token is for, and until when (seconds since the epoch; None: for good)."""
+    """Who a token is for, until when (seconds since the epoch; None: for good), and the projects that its user is a member of."""
 
     name: str
     expires_at: float | None = None
+    projects: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Identities:
     users: Mapping[bytes, User]
 
     def take(self, scope: dict) -> Refused | None:
-        """Note the request's user as ``owner`` of `scope`, without the path's prefix; gives why it is refused, or None."""
+        """Note the request's user as ``owner`` of `scope`, with their ``projects``, and take the prefix off its path.
+
+        Gives why it is refused, or None."""
         token = _from_path(scope) or first(scope["headers"], TOKEN)
         if not token:
             return Refused(401, MISSING)
@@ -49,8 +52,24 @@ class Identities:
             throttle.failed(address, token)
             return Refused(401, UNKNOWN)
         throttle.passed(address, token)
-        scope["owner"] = user.name
+        scope["owner"], scope["projects"] = user.name, user.projects
         return None
+
+
+def with_own_project(scope: dict, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Give `metadata` (what requests to a provider carry) with no project where a team's user is no member of the one that
+    it or a header of the request names: nobody spends, or records, on a project of others."""
+    projects = scope.get("projects")
+    if projects is None:
+        return metadata
+    named = metadata["project"] if "project" in metadata else named_project(scope["headers"])
+    return metadata if not named or named in projects else {**metadata, "project": "", "project_not_taken": named}
+
+
+def named_project(headers: Headers) -> str:
+    """Give the project that a request's headers name, or ""."""
+    named = first(headers, b"x-project-id") or first(headers, b"x-session-context") or b""
+    return named.decode("latin-1")[:255]
 
 
 def digest(token: bytes) -> bytes:

@@ -35,8 +35,8 @@ class Meter:
         if self._limit(user):
             self._window(user, now).append(now)
 
-    def admit(self, user: str, now: float) -> Stop | None:
-        """Let a request in and count it, or give why not."""
+    def admit(self, user: str, now: float, counts: bool = True) -> Stop | None:
+        """Let a request in and count it, if it `counts`; or give why not."""
         stop = self._stops.get(user)
         if stop is not None and stop.until > now:
             return stop
@@ -47,7 +47,8 @@ class Meter:
         if len(window) + self._elsewhere.get(user, 0) >= limit:
             until = window[0] + WINDOW if window else now + WINDOW / 10
             return Stop(f"LunaRoute lets {user} send {limit} requests a minute, and these were as many.", until)
-        window.append(now)
+        if counts:
+            window.append(now)
         return None
 
     def count(self, user: str, now: float) -> int:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from proxy import state
+from proxy.admission import stop_of
 from proxy.capture import ResponseHead
 from proxy.connection import Response
 from proxy.decoding import Decoder, Overflow
@@ -15,6 +17,9 @@ from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record, policy_for
 from proxy.keepalive import Commented, is_commentable
+from proxy.stops import Stop
+from proxy.tolls import Toll, farewell
+from routing.paths import is_billed
 from routing.translation.answers import StreamTranslator
 
 logger = logging.getLogger("lunaroute.proxy")
@@ -65,17 +70,30 @@ class Relay:
 class SocketRelay(Relay):
     """What a provider sends on an upgraded connection."""
 
-    __slots__ = ("_counter",)
+    __slots__ = ("_counter", "_toll")
 
-    def __init__(self, exchange: Exchange, response: Response) -> None:
+    def __init__(self, exchange: Exchange, response: Response, toll: Toll | None) -> None:
         super().__init__(exchange, response)
-        self._counter = FrameCounter()
+        self._counter, self._toll = FrameCounter(), toll
         state.current.sockets.opened += 1
 
     async def __anext__(self) -> bytes:
-        data = await super().__anext__()
-        state.current.sockets.frames += self._counter.feed(data)
-        return data
+        exchange = self._exchange
+        if exchange.stop is None:
+            try:
+                data = await super().__anext__()
+            except StopAsyncIteration:
+                if exchange.stop is None:
+                    raise
+            else:
+                state.current.sockets.frames += self._counter.feed(data)
+                if self._toll is not None and (stop := self._toll.provider(data)) is not None:
+                    stopped(exchange, stop)
+                return data
+        if not self._counter.is_between or exchange.stop_told:
+            raise StopAsyncIteration
+        exchange.stop_told = True
+        return farewell(exchange.stop)
 
     def close(self) -> None:
         state.current.sockets.closed += 1
@@ -170,8 +188,9 @@ def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more
         chunks = Commented(relay, seconds) if seconds and is_commentable(passed) else relay
         return RawResponse(response.status, passed, chunks, response.reason)
     passed += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-    exchange.pump = asyncio.ensure_future(upload(exchange, request))
-    return RawResponse(response.status, passed, SocketRelay(exchange, response), response.reason)
+    toll = toll_of(exchange, response)
+    exchange.pump = asyncio.ensure_future(upload(exchange, request, toll))
+    return RawResponse(response.status, passed, SocketRelay(exchange, response, toll), response.reason)
 
 
 def refused(exchange: Exchange, error: UpstreamError) -> RawResponse:
@@ -181,7 +200,23 @@ def refused(exchange: Exchange, error: UpstreamError) -> RawResponse:
     return exchange.refuse(error.status, message, error.kind, f"{name} {error}")
 
 
-async def upload(exchange: Exchange, request: ProxyRequest) -> None:
+def toll_of(exchange: Exchange, response: Response) -> Toll | None:
+    """Give what counts the requests on an upgraded connection, where limits or budgets hold for it."""
+    current = state.current
+    method_and_path = "POST", exchange.scope["raw_path"]
+    if (current.meter is None and current.stops is None) or not is_billed(*method_and_path):
+        return None
+    return Toll(for_record(response.headers), partial(stop_of, exchange.scope, exchange.target.metadata))
+
+
+def stopped(exchange: Exchange, stop: Stop) -> None:
+    """End an upgraded connection on which somebody asks for more than they may have."""
+    exchange.stop = stop
+    exchange.finish("budget" if stop.until else "bad_request", stop.message)
+    exchange.connection.abort()
+
+
+async def upload(exchange: Exchange, request: ProxyRequest, toll: Toll | None) -> None:
     """Carry what the client sends on an upgraded connection, until it leaves."""
     connection, capture = exchange.connection, exchange.capture
     sockets, counter = state.current.sockets, FrameCounter()
@@ -195,8 +230,18 @@ async def upload(exchange: Exchange, request: ProxyRequest) -> None:
         sockets.frames += counter.feed(data)
         if capture is not None:
             capture.request_body(data)
-        connection.write([data])
-        await connection.drain()
+        if toll is not None:
+            data, stop = toll.client(data)
+        elif state.current.stops is not None:  # only since this connection was made
+            stop = stop_of(exchange.scope, exchange.target.metadata)
+        else:
+            stop = None
+        if stop is not None:
+            stopped(exchange, stop)
+            return
+        if data:
+            connection.write([data])
+            await connection.drain()
 
 
 async def read_answer(response: Response, coding: str, limit: int) -> bytes:

@@ -15,6 +15,7 @@ from proxy.upstream import Upstream
 from routing.board import Board
 from routing.codex_auth import CodexLogin
 from routing.definitions import Provider
+from routing.destinations import Destinations
 from routing.rewriting.notifications import Notices
 from routing.rewriting.rewriter import Rewriter, Variables
 from routing.router import Router
@@ -67,6 +68,7 @@ class State:
     own_token: bytes = b""  # the server's, which goes to no provider
     identities: Identities | None = None  # None: nobody is asked who they are
     meter: Meter | None = None  # with `identities`
+    destinations: Destinations = field(default_factory=Destinations)  # what may be connected to
     trusted: Trusted | None = None  # None: there is no proxy in front of this server whose word counts
     stops: Stops | None = None  # None: no budget refuses anything
     sse_keepalive: float = 0  # seconds of silence after which a stream of events gets a comment; 0: never
@@ -76,6 +78,8 @@ class State:
     refresh: Callable[[], Awaitable[None]] = _nothing_to_do
     # Hears of each exchange that no recorder does: its listener, provider and id, the answer's status, how it ended.
     tell_unrecorded: Callable[[str, str, str, int, End], None] = lambda *facts: None
+    # Hears of each request with a token that nobody has: its path and the client's address.
+    tell_wrong_token: Callable[[str, str], None] = lambda *facts: None
     sockets: Sockets = field(default_factory=Sockets)
     notices: Notices = field(default_factory=Notices)
     targets: dict[str, Target] = field(default_factory=dict)
@@ -93,7 +97,7 @@ class State:
             else:
                 if target is not None:
                     target.upstream.retire()
-                target = make_target(provider, self.environ)
+                target = make_target(provider, self.environ, self.destinations)
             self.targets[provider.name] = target
         return target
 
@@ -120,7 +124,7 @@ def configure(state: State) -> None:
     current = state
 
 
-def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
+def make_target(provider: Provider, environ: Mapping[str, str], destinations: Destinations) -> Target:
     """Make the target of `provider`."""
     http = provider.http_client
     upstream = Upstream(
@@ -132,6 +136,7 @@ def make_target(provider: Provider, environ: Mapping[str, str]) -> Target:
         idle_timeout=http.pool_idle_timeout_secs,
         tcp_keepalive=http.tcp_keepalive_secs,
         max_retries=http.max_retries,
+        destinations=destinations,
     )
     rewriter = Rewriter(provider, environ)
     dropped, added = REQUEST_DROPPED | rewriter.replaced, upstream.proxy_headers + (rewriter.static_headers or b"")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from proxy.handler import ErrorResponse
-from proxy.headers import Headers, first, for_record
+from proxy.headers import Headers, for_record
+from proxy.identity import named_project
 from routing.clients import client_of
 
 # The longest wait that a client is asked for, in seconds: a limit may be raised before its period ends.
@@ -39,8 +40,7 @@ class Stops:
         """Give what stops a request with these headers, to a provider whose requests carry `metadata`."""
         found = [self.everything]
         if self.projects:
-            named = first(headers, b"x-project-id") or first(headers, b"x-session-context") or b""
-            found.append(self.projects.get(metadata.get("project") or named.decode("latin-1")[:255]))
+            found.append(self.projects.get(metadata["project"] if "project" in metadata else named_project(headers)))
         if self.clients:
             found.append(self.clients.get(client_of(for_record(headers))))
         return max((stop for stop in found if stop and stop.until > now), key=lambda s: s.until, default=None)

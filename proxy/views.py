@@ -10,10 +10,12 @@ from math import ceil
 from time import time
 
 from proxy import routed, state
+from proxy.admission import stop_of
 from proxy.errors import NotServed, UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ErrorResponse, ProxyRequest, RawResponse, TextResponse
 from proxy.headers import first
+from proxy.identity import UNKNOWN
 from proxy.own import without_own
 from proxy.relay import failed, refused, relayed
 from proxy.sending import ask, read_whole, too_large
@@ -45,6 +47,8 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         refused_by = current.identities.take(scope)
         request.path = request.path_info = scope["path"]  # for the log: without the token
         if refused_by is not None:
+            if refused_by.message == UNKNOWN:
+                current.tell_wrong_token(scope["path"], scope["client"][0] if scope["client"] else "")
             return _said(scope, refused_by.status, refused_by.message, seconds=refused_by.seconds)
     has_version = first(headers, b"anthropic-version") is not None
     # A WebSocket begins with a GET, and carries what is posted elsewhere.
@@ -65,9 +69,7 @@ async def passthrough(request: ProxyRequest) -> RawResponse:
         if length is not None and int(length) > current.max_body:
             raise too_large()
         if is_limited and is_billed(method, scope["raw_path"]):
-            stop = current.meter.admit(scope["owner"], time()) if current.meter is not None else None
-            if stop is None and current.stops is not None:
-                stop = current.stops.of(headers, target.metadata, time())
+            stop = stop_of(scope, target.metadata, not scope.get("upgrade"))
             if stop is not None:
                 return await _stopped(exchange, request, stop)
         if current.may_act or not target.is_plain or target.provider_type != route.listener:

@@ -158,7 +158,7 @@ def is_alone() -> bool:
 
 
 def stops_of(budgets: tuple[Budget, ...], totals: dict[Key, Total]) -> Stops | None:
-    """Give what is refused where so much was spent; None where nothing is."""
+    """Give what is refused where so much was spent; None where no budget refuses anything."""
     everything, projects, clients = None, {}, {}
     for budget in budgets:
         total = totals.get(budget.key)
@@ -171,7 +171,7 @@ def stops_of(budgets: tuple[Budget, ...], totals: dict[Key, Total]) -> Stops | N
             clients[budget.value] = _later(clients.get(budget.value), stop)
         else:
             everything = _later(everything, stop)
-    return Stops(everything, projects, clients) if everything or projects or clients else None
+    return Stops(everything, projects, clients) if any(b.enabled and b.refuse for b in budgets) else None
 
 
 def _later(one: Stop | None, other: Stop) -> Stop:

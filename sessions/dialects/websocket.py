@@ -1,25 +1,16 @@
 """The Responses API over a WebSocket, read from the bytes of both directions, sans-io.
 
 A client's text message of type ``response.create`` begins an exchange, the provider's messages up to the end of that
-response are its answer. Frames (RFC 6455) and permessage-deflate (RFC 7692) are read by `websockets`.
+response are its answer.
 """
 
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
 
 from websockets.exceptions import ProtocolError
-from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.streams import StreamReader
 
+from proxy.messages import Messages, Pairs, deflate_of
 from sessions.dialects.openai_responses import ENDS
 from sessions.dialects.parsing import loads
-
-# A message longer than this is not read; nothing of the connection is then recorded any more.
-MAX_MESSAGE = 32 << 20
-
-Pairs = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +37,9 @@ class WebSocketSplitter:
 
     def __init__(self, request_headers: Pairs, response_headers: Pairs) -> None:
         self.broken = ""
-        deflate = _deflate_of(response_headers)
-        self._client = _Direction(True, deflate and deflate(is_client=False))
-        self._upstream = _Direction(False, deflate and deflate(is_client=True))
+        deflate = deflate_of(response_headers)
+        self._client = Messages(True, deflate and deflate(is_client=False))
+        self._upstream = Messages(False, deflate and deflate(is_client=True))
 
     def client(self, data: bytes) -> list:
         """Take bytes that the client sent."""
@@ -69,7 +60,7 @@ class WebSocketSplitter:
                 found.append(SocketEnd())
         return found
 
-    def _messages(self, direction: "_Direction", data: bytes) -> list[bytes]:
+    def _messages(self, direction: Messages, data: bytes) -> list[bytes]:
         if self.broken:
             return []
         try:
@@ -80,65 +71,3 @@ class WebSocketSplitter:
         except Exception as error:  # websockets has its own for a message that is too long
             self.broken = f"{type(error).__name__}: {error}"
             return []
-
-
-class _Direction:
-    """Frames of one direction, put together to text messages."""
-
-    def __init__(self, masked: bool, deflate: PerMessageDeflate | None) -> None:
-        self._masked = masked
-        self._extensions = [deflate] if deflate else []
-        self._reader = StreamReader()
-        self._parser: Generator | None = None
-        self._parts: list[bytes] = []
-        self._is_text = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._reader.feed_data(data)
-        messages: list[bytes] = []
-        while True:
-            if self._parser is None:
-                self._parser = Frame.parse(
-                    self._reader.read_exact, mask=self._masked, max_size=MAX_MESSAGE, extensions=self._extensions
-                )
-            try:
-                next(self._parser)
-                return messages  # it needs more bytes
-            except StopIteration as done:
-                self._parser = None
-                self._frame(done.value, messages)
-
-    def _frame(self, frame: Frame, messages: list[bytes]) -> None:
-        if frame.opcode not in DATA_OPCODES:
-            return
-        if frame.opcode is not Opcode.CONT:
-            self._parts, self._is_text = [], frame.opcode is Opcode.TEXT
-        self._parts.append(bytes(frame.data))
-        if frame.fin:
-            if self._is_text:
-                messages.append(b"".join(self._parts))
-            self._parts = []
-
-
-def _deflate_of(headers: Pairs) -> Callable[..., Any] | None:
-    """Read what was agreed about compression from the answer to the upgrade."""
-    for name, value in headers:
-        if name.lower() != "sec-websocket-extensions" or "permessage-deflate" not in value:
-            continue
-        parameters = {
-            key.strip(): value.strip().strip('"')
-            for key, _, value in (part.partition("=") for part in value.split(",")[0].split(";")[1:])
-        }
-
-        def make(is_client: bool, parameters: dict[str, str] = parameters) -> PerMessageDeflate:
-            # The reader of a direction decodes what the other end of it encoded.
-            mine, other = ("client", "server") if is_client else ("server", "client")
-            return PerMessageDeflate(
-                remote_no_context_takeover=f"{other}_no_context_takeover" in parameters,
-                local_no_context_takeover=f"{mine}_no_context_takeover" in parameters,
-                remote_max_window_bits=int(parameters.get(f"{other}_max_window_bits") or 15),
-                local_max_window_bits=int(parameters.get(f"{mine}_max_window_bits") or 15),
-            )
-
-        return make
-    return None
