@@ -21,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from proxy.forwarded import is_loopback
 from proxy.guard import NOT_OURS, is_foreign, is_same
 from proxy.throttle import place_of, throttle
+from team import audit
 from team.access import refuse, token_of
 
 LOGIN = "/login"
@@ -49,7 +50,14 @@ def gate(get_response: Callable) -> Callable:
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """Give the answer to who may not see what it asks for; None to who may."""
+    """Give the answer to who may not see what it asks for; None to who may. In a team it is on the audit log."""
+    response = _refusal(request)
+    if response is not None and settings.LUNAROUTE.team.enabled:
+        audit.refused("", request.path_info, response.status_code, address_of(request))
+    return response
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
     if request.path_info in PROBES:
         return None
     host = request.headers.get("Host")

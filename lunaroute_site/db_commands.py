@@ -154,8 +154,14 @@ def _take_over(old: Path) -> None:
     try:
         with closing(sqlite3.connect(f"file:{old}?mode=ro", uri=True)) as database:
             pinned = [row[0] for row in database.execute("SELECT session_id FROM sessions WHERE pinned")]
+            has_stars = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'session_stars'").fetchone()
+            query = "SELECT s.session_id, t.user FROM session_stars t JOIN sessions s ON s.id = t.session_id"
+            stars = database.execute(query).fetchall() if has_stars else []
         for start in range(0, len(pinned), AT_ONCE):
             Session.objects.filter(session_id__in=pinned[start : start + AT_ONCE]).update(pinned=True)
+        for session_id, user in stars:
+            for session in Session.objects.filter(session_id=session_id):
+                session.pin(True, user)
     except sqlite3.Error as error:
         print(f"skipped: stars of {old} ({error})", file=sys.stderr)
     _take_over_exchanges(old)

@@ -8,7 +8,7 @@ from lunaroute_site.access import login
 from lunaroute_site.health import healthz, readyz
 from lunaroute_site.metrics import metrics
 from lunaroute_site.owner import enter
-from team.pages import account, revoke, sign_in, sign_out
+from team.pages import account, decide, invited, leave, password, revoke, sign_in, sign_out
 
 admin.site.site_header = admin.site.site_title = "LunaRoute"
 
@@ -23,6 +23,10 @@ urlpatterns = [
     path("logout", sign_out),
     path("ui/account", account, name="account"),
     path("ui/account/tokens/<int:pk>/revoke", revoke),
+    path("ui/account/password", password),
+    path("ui/account/invitations/<int:pk>", invited),
+    path("ui/account/decisions/<int:pk>", decide),
+    path("ui/account/projects/<int:pk>/leave", leave),
     path("owner/<str:token>", enter),
     path("admin/", admin.site.urls),
     path("", include("sessions.urls")),

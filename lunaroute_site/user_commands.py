@@ -23,6 +23,10 @@ def main(arguments: list[str]) -> int:
     token.add_argument("name")
     token.add_argument("--label", default="command line", help="what it is for")
     token.add_argument("--days", type=int, help="how long it lasts (for good)")
+    password = commands.add_parser(
+        "password", help="set a user's password: it is asked for (from a pipe: its first line)"
+    )
+    password.add_argument("name")
     share = commands.add_parser("share", help="let users see each other's sessions of a project")
     share.add_argument("project")
     share.add_argument("name", nargs="+")
@@ -53,18 +57,30 @@ def _add(users: Any, options: argparse.Namespace) -> int:
         return fail(f"users: there is a user {options.name} already")
     user = users(username=options.name, is_staff=options.admin, is_superuser=options.admin)
     if options.password:
-        is_typed = sys.stdin.isatty()
-        password = getpass.getpass("Password: ") if is_typed else sys.stdin.readline().rstrip("\n")
-        from django.contrib.auth.password_validation import validate_password
-
-        validate_password(password, user)
-        user.set_password(password)
+        _set_password(user)
     else:
         user.set_unusable_password()
     user.full_clean()
     user.save()
+    _note("credential" if options.password else "role", f"user {options.name}: made", options.name)
     print(f"{options.name} is a user{' and administers this server' if options.admin else ''}.")
     return 0
+
+
+def _set_password(user: Any) -> None:
+    from django.contrib.auth.password_validation import validate_password
+
+    is_typed = sys.stdin.isatty()
+    password = getpass.getpass("Password: ") if is_typed else sys.stdin.readline().rstrip("\n")
+    validate_password(password, user)
+    user.set_password(password)
+
+
+def _note(action: str, what: str, name: str) -> None:
+    """Write down what the owner of the server did, and whom it concerns: they are told."""
+    from team import audit
+
+    audit.write(audit.COMMAND_LINE, action, what, 200, "", name)
 
 
 def _change(users: Any, options: argparse.Namespace) -> int:
@@ -78,6 +94,10 @@ def _change(users: Any, options: argparse.Namespace) -> int:
     if options.command == "share":
         project, _ = Project.objects.get_or_create(name=options.project)
         project.members.add(*found)
+        for user in found:
+            for concerned in project.members.all():
+                _note("member", f"project {project}: {user} is a member", concerned.get_username())
+            project.invitations.filter(user=user).delete()
         print(f"{options.project}: {', '.join(sorted(u.get_username() for u in project.members.all()))}")
         return 0
     (user,) = found
@@ -86,9 +106,17 @@ def _change(users: Any, options: argparse.Namespace) -> int:
             return fail(f"users: --days: expected 1 or more, got {options.days}")
         expires_at = datetime.now(UTC) + timedelta(days=options.days) if options.days else None
         print(tokens.make(user, options.label, expires_at)[1])
+        _note("credential", f"user {user}: token {options.label}", user.get_username())
+        return 0
+    if options.command == "password":
+        _set_password(user)
+        user.save()
+        _note("credential", f"user {user}: password", user.get_username())
+        print(f"{user.get_username()} has a new password.")
         return 0
     user.is_active = options.command == "enable"
     user.save()
+    _note("role", f"user {user}: {options.command}d", user.get_username())
     print(f"{user.get_username()} {'may come in' if user.is_active else 'may not come in any more'}.")
     return 0
 

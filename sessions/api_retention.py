@@ -8,7 +8,7 @@ from django.utils import timezone
 from ninja import Router, Schema
 from pydantic import Field
 
-from sessions import keeping
+from sessions import keeping, viewing
 from sessions.api_common import BAD, known_parameters
 from sessions.models import RetentionRun
 
@@ -83,8 +83,8 @@ def retention(request: HttpRequest) -> RetentionOut:
         to_compress_bytes=plan.compress[1],
         to_delete=len(plan.delete),
         to_delete_bytes=plan.bytes,
-        due=[DueOut.from_orm(due) for due in plan.delete[:NAMED]],
+        due=[DueOut.from_orm(due) for due in viewing.without_titles(plan.delete[:NAMED])],
         kept_pinned=plan.pinned,
         kept_running=plan.running,
-        runs=[RunOut.from_orm(run) for run in RetentionRun.objects.all()[:NAMED]],
+        runs=[RunOut.from_orm(run) for run in viewing.without_deleted(RetentionRun.objects.all()[:NAMED])],
     )

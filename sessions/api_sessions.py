@@ -24,7 +24,7 @@ def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[Se
 
     A browser that asks for text/html gets the page instead.
     """
-    sessions = list(paged(request, response, queries.find(wanted), wanted))
+    sessions = viewing.with_own_stars(list(paged(request, response, queries.find(wanted), wanted)))
     tools, redactions = queries.tools_of(sessions), stats.redactions_of(sessions)
     snippets = search.snippets(wanted.text_search or "", sessions)
     return [
@@ -37,7 +37,7 @@ def list_sessions(request: HttpRequest, response: HttpResponse, wanted: Query[Se
 @known_parameters()
 def get_session(request: HttpRequest, session_id: str):
     """A session's figures."""
-    session = session_of(session_id)
+    (session,) = viewing.with_own_stars([session_of(session_id)])
     tools, redactions = queries.tools_of([session]), stats.redactions_of([session])
     return SessionOut.of(session, tools.get(session.pk, []), redactions.get(session.pk, {}))
 
@@ -68,7 +68,7 @@ def delete_session(request: HttpRequest, session_id: str):
 @known_parameters()
 def pin_session(request: HttpRequest, session_id: str):
     """Give a session a star. One that has it keeps it."""
-    session_of(session_id).pin(True)
+    viewing.star(session_of(session_id), True)
     return 204, None
 
 
@@ -76,7 +76,7 @@ def pin_session(request: HttpRequest, session_id: str):
 @known_parameters()
 def unpin_session(request: HttpRequest, session_id: str):
     """Take a session's star away. One that has none stays without."""
-    session_of(session_id).pin(False)
+    viewing.star(session_of(session_id), False)
     return 204, None
 
 

@@ -94,7 +94,9 @@ class Session(TokenCounts):
     duration_ms = models.FloatField(default=0, help_text="sum over exchanges")
     provider_time_ms = models.FloatField(default=0)
     proxy_overhead_ms = models.FloatField(default=0)
-    pinned = models.BooleanField(default=False, help_text="a person gave it a star; no recorder writes it")
+    pinned = models.BooleanField(
+        default=False, help_text="somebody gave it a star (Star says who); no recorder writes it"
+    )
 
     class Meta:
         db_table = "sessions"
@@ -108,11 +110,26 @@ class Session(TokenCounts):
     def __str__(self) -> str:
         return self.title or self.session_id
 
-    def pin(self, pinned: bool) -> None:
-        """Give the session its star, or take it away."""
-        self.pinned = pinned
+    def pin(self, pinned: bool, user: str = "") -> None:
+        """Give the session the star of `user`, or take it away; "" is whoever has the server alone, and takes away all."""
+        if pinned:
+            Star.objects.get_or_create(session=self, user=user)
+        else:
+            self.stars.filter(**({"user": user} if user else {})).delete()
         # Nothing else: a recorder may be adding to its sums.
-        self.save(update_fields=["pinned"])
+        Session.objects.filter(pk=self.pk).update(pinned=self.stars.exists())
+        self.pinned = pinned
+
+
+class Star(models.Model):
+    """A user's star of a session. By name, as sessions are owned: in a team one member's star is no other's to take away."""
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="stars")
+    user = models.CharField(max_length=150, default="", blank=True)
+
+    class Meta:
+        db_table = "session_stars"
+        constraints = [models.UniqueConstraint(fields=["session", "user"], name="session_stars_once")]
 
 
 class Exchange(TokenCounts):
@@ -152,6 +169,11 @@ class Exchange(TokenCounts):
     client_ip = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=512, blank=True)
     metadata = models.JSONField(default=dict)
+    project = models.CharField(  # noqa: DJ001 (that nobody noted it is something else than that there was none)
+        max_length=255,
+        null=True,
+        help_text="that it was made for, and counts for; None (before there was this): its session's",
+    )
     routing = models.JSONField(
         default=dict,
         help_text="what a rule, a marker or a provider's settings did (proxy.capture.Routing); empty: nothing",

@@ -111,7 +111,7 @@ def _change(
         provider=row.provider,
         model=row.model_used or row.model_requested,
         client=row.client,
-        project=row.session.project,
+        project=row.project if row.project is not None else row.session.project,
         owner=row.session.owner,
         is_streaming=row.is_streaming,
         success=row.success,

@@ -46,7 +46,7 @@ class SessionFilter(Page):
     session_id: str | None = None
     request_id: str | None = None
     success: bool | None = Field(None, description="false: at least one exchange failed")
-    pinned: bool | None = Field(None, description="true: somebody gave it a star")
+    pinned: bool | None = Field(None, description="true: you gave it a star")
     is_streaming: bool | None = None
     finish_reason: str | None = None
     client_ip: str | None = None
@@ -70,10 +70,12 @@ class SessionFilter(Page):
 def find(wanted: SessionFilter) -> QuerySet[Session]:
     """Give the sessions that `wanted` describes, sorted. Without a model's answer there is no conversation to list."""
     found = viewing.sessions().filter(Q(requests__gt=0) | Q(completed_at=None))
-    for name in ("client", "project", "owner", "session_id", "success", "pinned", "client_ip"):
+    for name in ("client", "project", "owner", "session_id", "success", "client_ip"):
         value = getattr(wanted, name)
         if value is not None:
             found = found.filter(**{name: value})
+    if wanted.pinned is not None:
+        found = viewing.starred(found, wanted.pinned)
     if wanted.model:
         found = found.filter(model_used__startswith=wanted.model)
     if wanted.tag:

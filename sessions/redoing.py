@@ -27,6 +27,7 @@ from sessions.store import NODE_COLUMNS, Batch
 
 EXCHANGE_FIELDS = (
     "method", "path", "query", "model_requested", "model_used", "finish_reason", "error", "client_ip", "user_agent", "metadata",
+    "project",
     "request_headers", "response_headers", "response_id", "messages_from", "leaf", "system", "tools", "recipe", "patches",
     "body_sha256", "response", "answer", "routing", "redactions", "redacted_by",
 )  # fmt: skip
@@ -163,6 +164,8 @@ class _Plan:
         agent = header(begin.headers, "user-agent")
         row.user_agent = (agent or text(row.user_agent))[:512] if row.user_agent else ""
         row.metadata = {**metadata_of(begin.headers), **begin.metadata}
+        if row.project is not None:
+            row.project = rows.column(str(row.metadata.get("project") or ""), 255)
         row.request_headers, row.response_headers = begin.headers, live.response_headers
         row.model_requested, row.model_used = text(row.model_requested)[:128], text(row.model_used)[:128]
         row.finish_reason = text(row.finish_reason)[:64]

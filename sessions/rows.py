@@ -103,10 +103,13 @@ def opened_row(live: Live, facts: RequestFacts, identity: str, keep_user_agent: 
         client=client_of(headers),
         client_ip=begin.client_ip[:64],
         user_agent=header(headers, "user-agent")[:512] if keep_user_agent else "",
-        metadata={
-            **metadata_of(headers),
-            **{name: masked(value) if isinstance(value, str) else value for name, value in begin.metadata.items()},
-        },
+        metadata=(
+            metadata := {
+                **metadata_of(headers),
+                **{name: masked(value) if isinstance(value, str) else value for name, value in begin.metadata.items()},
+            }
+        ),
+        project=column(str(metadata.get("project") or ""), 255),
         routing={},
         request_headers=[pair for pair in headers if keep_user_agent or pair[0].lower() != "user-agent"],
         response_headers=[],
@@ -305,7 +308,7 @@ def describe_session(session: Session, row: Exchange) -> None:
     session.provider, session.dialect = row.provider, row.dialect or session.dialect
     session.client_ip = row.client_ip
     session.user_agent = row.user_agent or session.user_agent
-    session.project = row.metadata.get("project", session.project)
+    session.project = row.metadata.get("project") or session.project
     for tag in row.metadata.get("tags", ()):
         if tag not in session.tags:
             session.tags.append(tag)

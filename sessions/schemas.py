@@ -41,7 +41,7 @@ class SessionOut(Schema):
     completed_at: datetime | None
     requests: int
     success: bool
-    pinned: bool = Field(description="somebody gave it a star")
+    pinned: bool = Field(description="you gave it a star")
     error: str | None
     input_tokens: int
     output_tokens: int

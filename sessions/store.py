@@ -149,7 +149,9 @@ class Store:
         self._states: OrderedDict[str, SessionState] = OrderedDict()
         self._open: dict[str, Exchange] = {}  # by request id, exchanges that have not ended
         self._done: OrderedDict[str, None] = OrderedDict()  # request ids that have
-        self._answers: OrderedDict[tuple[str, str], Exchange] = OrderedDict()  # by owner and the vendor's id of the answer
+        self._answers: OrderedDict[tuple[str, str], Exchange] = (
+            OrderedDict()
+        )  # by owner and the vendor's id of the answer
         self._chains: OrderedDict[str, Chain] = OrderedDict()  # by session id, of its latest request
         self._bodies = Bodies()  # as they were sent
         self._redacted = Bodies()  # what redaction made of those that it changed

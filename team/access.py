@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from proxy.throttle import throttle
 from sessions.viewing import Viewer, look_as
 from team import audit, tokens
+from team.accounts import MUST_CHANGE
 
 # Not a name that a user can have.
 NOBODY = Viewer("(nobody)")
@@ -25,6 +26,8 @@ SWITCHING = HTTPStatus.SWITCHING_PROTOCOLS.value
 # What is served to who is not signed in, or asks for more than a user's session itself.
 OPEN = ("/healthz", "/readyz", "/login", "/logout", "/admin/login/", "/admin/logout/")
 OPEN_UNDER = ("/login/", "/owner/", "/static/")
+# What is served to who has to set a password of their own first.
+CHANGING = ("/ui/account/password", "/logout")
 # What administers the server, or tells of all users at once.
 STAFF_UNDER = (
     "/admin/", "/metrics", "/ui/routing", "/ui/settings", "/ui/store", "/ui/notices", "/ui/pii", "/api/providers",
@@ -41,19 +44,29 @@ def members_only(get_response: Callable) -> Callable:
         look_as(NOBODY)
         path = request.path_info  # that the view is resolved from
         if path in OPEN or path.startswith(OPEN_UNDER) or (path == "/metrics" and request.is_scraper):
+            action = audit.action_of(request.method or "", path, request.GET)
             response = get_response(request)
-            audit.note(request, response)
+            audit.note(request, response, action)
             return response
         user = user_of(request.headers, request)
         note_guess(request.headers, user, request.META.get("REMOTE_ADDR") or "")
         if user is None:
+            gave_token = bool(token_of(request.headers))
+            audit.refused(
+                "", path, HTTPStatus.UNAUTHORIZED, _address(request), audit.TOKEN if gave_token else audit.REFUSED
+            )
             return _ask(request)
         request.user = user
         if is_staff_only(path) and not user.is_staff:
+            audit.refused(user.get_username(), path, HTTPStatus.FORBIDDEN, _address(request))
             return refuse(request, HTTPStatus.FORBIDDEN, "Only an administrator may see this.")
+        if request.session.get(MUST_CHANGE) and path not in CHANGING:
+            return _ask_to_change(request)
         look_as(viewer_of(user))
+        action = audit.action_of(request.method or "", path, request.GET)
+        subject = audit.subject_of(action, path, user.get_username())
         response = get_response(request)
-        audit.note(request, response)
+        audit.note(request, response, action, subject)
         return response
 
     return middleware
@@ -96,8 +109,12 @@ def viewer_of_socket(headers: Any, cookies: dict[str, str], path: str, address: 
         return None
     viewer = viewer_of_headers(headers, cookies)
     note_guess(headers, viewer, address)
-    if viewer is not None and path.startswith("/ui/live/sessions/"):
-        audit.write(viewer.name, "read", path, SWITCHING, address)
+    if viewer is None:
+        audit.refused("", path, HTTPStatus.UNAUTHORIZED, address, audit.TOKEN if token_of(headers) else audit.REFUSED)
+    elif path.startswith("/ui/live/sessions/"):
+        audit.write(viewer.name, "read", path, SWITCHING, address, audit.subject_of("read", path, viewer.name))
+    elif viewer.sees_all:
+        audit.write(viewer.name, "list", path, SWITCHING, address)
     return viewer
 
 
@@ -106,12 +123,24 @@ def viewer_of_headers(headers: Any, cookies: dict[str, str]) -> Viewer | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
     user = user_of(headers, request)
-    return viewer_of(user) if user is not None else None
+    return viewer_of(user) if user is not None and not request.session.get(MUST_CHANGE) else None
 
 
 def is_staff_only(path: str) -> bool:
     """Tell whether only administrators may ask for `path`."""
     return any(path == place.rstrip("/") or path.startswith(place.rstrip("/") + "/") for place in STAFF_UNDER)
+
+
+def _ask_to_change(request: HttpRequest) -> HttpResponse:
+    if "text/html" in request.headers.get("Accept", "") and request.method in ("GET", "HEAD"):
+        return HttpResponseRedirect(CHANGING[0])
+    return refuse(
+        request, HTTPStatus.FORBIDDEN, f"Somebody else knows your password: set your own at {CHANGING[0]} first."
+    )
+
+
+def _address(request: HttpRequest) -> str:
+    return request.META.get("REMOTE_ADDR") or ""
 
 
 def _ask(request: HttpRequest) -> HttpResponse:

@@ -23,6 +23,24 @@ class Token(models.Model):
         return f"{self.name} (…{self.hint})"
 
 
+class Account(models.Model):
+    """What is kept of a user beside Django's row; a user may have none."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="account")
+    must_change_password = models.BooleanField(
+        default=False, help_text="somebody else knows it: it lets in to be changed, and to nothing else"
+    )
+    told_until = models.DateTimeField(
+        null=True, help_text="when they last looked at what others did that concerns them"
+    )
+
+    class Meta:
+        db_table = "team_accounts"
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
 class Project(models.Model):
     """A project whose sessions its members share: by the name that sessions have (``X-Project-ID``)."""
 
@@ -35,6 +53,25 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Invitation(models.Model):
+    """A user who is to be a member of a project: from when they accept, and one who has sessions in it consents (membership.py)."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="invitations")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="invitations")
+    by = models.CharField(max_length=150, help_text="who invited")
+    at = models.DateTimeField(auto_now_add=True)
+    accepted = models.BooleanField(default=False)
+    consented_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        db_table = "team_invitations"
+        ordering = ["at", "pk"]
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="team_invitations_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} to {self.project}"
 
 
 class Limit(models.Model):
@@ -80,15 +117,22 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(db_index=True)
     user = models.CharField(max_length=150, db_index=True)
-    action = models.CharField(max_length=16, help_text="read, search, export, delete, change, login")
+    action = models.CharField(
+        max_length=16,
+        help_text="read, search, list, export, delete, change, login, member, credential, role, refused, token",
+    )
     target = models.CharField(max_length=500, help_text="the address that was asked")
     status = models.PositiveSmallIntegerField(help_text="of the answer")
     address = models.CharField(max_length=64, help_text="of the client")
+    subject = models.CharField(
+        max_length=150, default="", blank=True, help_text="whom it concerns, where that is another"
+    )
 
     class Meta:
         db_table = "team_audit"
         ordering = ["-at", "-pk"]
         verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["subject", "-at"], name="team_audit_subject")]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.user} {self.action} {self.target}"

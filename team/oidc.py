@@ -20,6 +20,8 @@ from django.views.decorators.cache import never_cache
 from joserfc.errors import JoseError
 from requests.exceptions import RequestException
 
+from sessions.models import Session
+from team import audit
 from team.models import Login
 from team.pages import BACKEND, target_of
 
@@ -96,6 +98,8 @@ def user_of(claims: dict[str, Any]) -> Any:
         if (user.is_staff, user.is_superuser) != (is_admin, is_admin):
             user.is_staff = user.is_superuser = is_admin
             user.save(update_fields=["is_staff", "is_superuser"])
+            what = f"user {user}: {'administers' if is_admin else 'administers no more'}, by {oidc.admin_group}"
+            audit.write("(single sign-on)", audit.ROLE, what, HTTPStatus.OK, "", user.get_username())
     return user
 
 
@@ -104,6 +108,10 @@ def _new(claims: dict[str, Any], issuer: str, subject: str) -> Any:
     name = re.sub(r"[^A-Za-z0-9@.+_-]", "", wanted)[:150]
     if not name:
         raise NotAllowed("The identity provider does not say how this user is called (team.oidc.username_claim).")
+    if Session.objects.filter(owner=name).exists() and not get_user_model().objects.filter(username=name).exists():
+        raise NotAllowed(
+            f"There are sessions of an earlier user {name} here, which would be yours: another name is needed."
+        )
     try:
         with transaction.atomic():
             user = get_user_model().objects.create_user(name)  # without a password that could be used
@@ -111,7 +119,7 @@ def _new(claims: dict[str, Any], issuer: str, subject: str) -> Any:
     except IntegrityError:
         # Whoever has that name here need not be who has it there.
         raise NotAllowed(
-            f"There is a user {name} here already, who did not come by single sign-on: an administrator can rename or delete them."
+            f"There is a user {name} here already, who did not come by single sign-on: an administrator can delete them."
         ) from None
     return user
 

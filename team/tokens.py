@@ -1,15 +1,16 @@
 """Tokens: made once, shown once, and known to every process that serves."""
 
 import secrets
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from proxy.identity import Identities, User, digest
 from routing import revision
-from team.models import Limit, Token
+from team.models import Limit, Project, Token
 
 # Before it, so that scanners for secrets know what they have found.
 PREFIX = "lr_"
@@ -34,15 +35,24 @@ def user_of(token: str) -> Any | None:
 
 def identities() -> Identities:
     """Give all tokens of active users, for the proxy. Raises DatabaseError."""
+    projects: dict[str, set[str]] = defaultdict(set)
+    for user, project in Project.members.through.objects.values_list("user__username", "project__name"):
+        projects[user].add(project)
     rows = Token.objects.filter(user__is_active=True).values_list("digest", "user__username", "expires_at")
-    return Identities({bytes(key): User(name, at.timestamp() if at else None) for key, name, at in rows})
+    return Identities(
+        {
+            bytes(key): User(name, at.timestamp() if at else None, frozenset(projects.get(name, ())))
+            for key, name, at in rows
+        }
+    )
 
 
 def connect() -> None:
-    """Let every process load them anew when one changes, or a user does, or what a user may use."""
-    for model in (Token, Limit, get_user_model()):
+    """Let every process load them anew when one changes, or a user does, or what a user may use, or a project."""
+    for model in (Token, Limit, Project, get_user_model()):
         for signal in (post_save, post_delete):
             signal.connect(_changed, sender=model, dispatch_uid=f"team.tokens.{model.__name__}")
+    m2m_changed.connect(_changed, sender=Project.members.through, dispatch_uid="team.tokens.members")
 
 
 def _changed(using: str | None = None, update_fields: Any = None, **_: Any) -> None:

@@ -108,8 +108,8 @@ def _parts(since: datetime, until: datetime) -> list[_Part]:
     if "sessions s" not in joins:
         joins += " JOIN sessions s ON s.id = e.session_id"
     sql = (
-        "SELECT s.project, e.client, COALESCE(SUM(e.cost_usd), 0),"
+        "SELECT COALESCE(e.project, s.project), e.client, COALESCE(SUM(e.cost_usd), 0),"
         " SUM(CASE WHEN e.cost_usd IS NULL AND e.total_tokens > 0 THEN 1 ELSE 0 END)"
-        f" FROM exchanges e{joins} WHERE {condition} GROUP BY s.project, e.client"
+        f" FROM exchanges e{joins} WHERE {condition} GROUP BY COALESCE(e.project, s.project), e.client"
     )
     return [_Part(*row) for row in rows(sql, parameters)]

@@ -1,5 +1,6 @@
 """Dashboard, analytics and settings: figures over a span of time, and the configuration in force."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from pydantic import BaseModel, SecretStr
 
+from routing.masking import masked
 from sessions import queries, stats, viewing
 from sessions.browser.charts import Bar, bars
 from sessions.budgets import quotas, statuses
@@ -19,6 +21,7 @@ from sessions.pages import page
 SPANS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days", "365": "A year"}
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SHOWN = 8
+_CHANGES = re.compile(r"\.request_(?:headers\.headers|body)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "models": found.models[:SHOWN],
             "tools": stats.tools(span)[:SHOWN],
             "projects": [p for p in found.projects if p.project][:SHOWN],
-            "running": viewing.sessions().filter(pk__in=running).order_by("-pk")[:10],
-            "sessions": queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN],
+            "running": viewing.with_own_stars(list(viewing.sessions().filter(pk__in=running).order_by("-pk")[:10])),
+            "sessions": viewing.with_own_stars(list(queries.find(queries.SessionFilter(page_size=SHOWN))[:SHOWN])),
         }
     return render(request, "figures/dashboard.html", context)
 
@@ -181,14 +184,16 @@ def _settings(value: Any, key: str, default: Any = None) -> Iterator[Setting]:
         for at, item in enumerate(value):
             yield from _settings(item, f"{key}.{at}")
     else:
-        yield Setting(key, _shown(value), value == default)
+        yield Setting(key, _shown(value, key), value == default)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, key: str) -> str:
     if isinstance(value, SecretStr):
         return "set (hidden)" if value.get_secret_value() else "not set"
     if value is None or value == {} or value == () or value == []:
         return "not set"
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    below = _CHANGES.split(key, maxsplit=1)  # below these keys stands whatever a provider may want
+    value = masked(value, below[-1] if len(below) > 1 else key.rpartition(".")[2])
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from sessions import keeping
+from sessions import keeping, viewing
 from sessions.models import RetentionRun
 from sessions.pages import page
 
@@ -24,10 +24,10 @@ def store(request: HttpRequest) -> HttpResponse:
         "place": "settings",
         "policy": policy,
         "plan": plan,
-        "due": plan.delete[:SHOWN],
+        "due": viewing.without_titles(plan.delete[:SHOWN]),
         "more": max(len(plan.delete) - SHOWN, 0),
         "interval": settings.LUNAROUTE.session_recording.cleanup.retention.cleanup_interval_minutes,
         "share": round(plan.sizes.used / policy.max_total_bytes * 100) if policy.max_total_bytes else None,
-        "runs": RetentionRun.objects.all()[:RUNS],
+        "runs": viewing.without_deleted(RetentionRun.objects.all()[:RUNS]),
     }
     return render(request, "figures/store.html", context)

@@ -27,7 +27,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
     found = queries.find(wanted)
     total = found.count()
     start = (wanted.page - 1) * wanted.page_size
-    rows = list(found[start : start + wanted.page_size])
+    rows = viewing.with_own_stars(list(found[start : start + wanted.page_size]))
     snippets = search.snippets(wanted.text_search or "", rows)
     for row in rows:
         row.snippets = snippets.get(row.pk, ())

@@ -73,6 +73,7 @@ def session(request: HttpRequest, session_id: str) -> HttpResponse:
     }
     if wants_fragment(request):
         return render(request, "sessions/_turns.html", context)
+    viewing.with_own_stars([row])
     context |= {
         "frame": timeline.frame_of(row),
         "tools": queries.tools_of([row]).get(row.pk, []),
@@ -210,7 +211,7 @@ def pin(request: HttpRequest, session_id: str) -> HttpResponse:
     row = find(session_id)
     if row is None:
         return _missing(request, session_id)
-    row.pin(request.POST.get("pinned") == "true")
+    viewing.star(row, request.POST.get("pinned") == "true")
     if wants_fragment(request):
         return render(request, "sessions/_star.html", {"s": row})
     return redirect("session", session_id)

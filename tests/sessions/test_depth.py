@@ -11,7 +11,7 @@ from tests.support.server import RunningServer, eventually, start_server
 from tests.support.upstream import Exchange, FakeUpstream
 
 # About the depths at which one of the parsers gives up, and far beyond.
-DEPTHS = (190, 260, 900, 1010, 20_000)
+DEPTHS = (190, 1010, 20_000)
 
 
 @pytest.fixture(scope="module")

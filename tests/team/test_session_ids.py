@@ -64,5 +64,7 @@ def test_1100_chained_ids_of_anothers_end_no_recording(team):
     (own,) = [s for s in team.get("alice", "/sessions").json() if s["title"] == "mine all the same"]
     eventually(lambda: team.get("alice", f"/sessions/{own['session_id']}").json()["requests"] == 2, "one session")
     with database:  # other tests look at lists
-        database.execute("DELETE FROM sessions WHERE owner = 'bob' AND title = 'first of the chain' AND session_id <> 'guessable'")
+        database.execute(
+            "DELETE FROM sessions WHERE owner = 'bob' AND title = 'first of the chain' AND session_id <> 'guessable'"
+        )
     database.close()
