@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.limits import quotas_of
-from sessions.budgets import notices, quotas, spending, statuses
+from sessions.budgets import notices, quotas, spending, statuses, webhook
 from sessions.budgets.definitions import Budget, Period, forecast, period_at, problem_of_webhook, problems_of
 from sessions.models import Budget as Row
 from sessions.models import BudgetNotice, BudgetSpend, Exchange, QuotaWindow, Session
@@ -162,10 +162,19 @@ def test_what_is_wrong_is_said_at_its_field(values, field):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://user:pw@h/", "file:///etc/passwd", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/", "http://h/\r\nx: y", ""],
+    ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://user:pw@h/", "file:///etc/passwd", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/", "http://0xa9fea9fe/", "http://168.63.129.16/", "http://[fd20:ce::254]/", "http://[64:ff9b::a9fe:a9fe]/", "http://[2002:a9fe:a9fe::]/", "http://192.0.0.192/", "http://h/\r\nx: y", ""],
 )  # fmt: skip
 def test_no_notice_goes_to_such_an_address(url):
     assert problem_of_webhook(url)
+
+
+@pytest.mark.parametrize(
+    ("means", "url"), [("169.254.169.254", "http://hooks.example.com/"), ("127.0.0.1", "http://localhost:8081/")]
+)
+def test_nor_to_a_name_that_means_one_nor_to_lunaroute_itself(means, url, monkeypatch):
+    monkeypatch.setattr(webhook.socket, "getaddrinfo", lambda *about, **options: [(0, 0, 0, "", (means, 0))])
+    with pytest.raises(webhook.Refused):
+        webhook.post(url, {})
 
 
 def test_the_admin_says_what_is_wrong():
