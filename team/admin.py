@@ -27,13 +27,17 @@ def step(request: HttpRequest, action: str, what: str, subject: Any) -> None:
     audit.write(request.user.get_username(), action, what, 200, address, subject.get_username())
 
 
+def _in_a_team() -> bool:
+    return settings.LUNAROUTE.team.enabled
+
+
 class NewUserForm(AdminUserCreationForm):
     """A user's name, and a first password, which they have to replace."""
 
     def clean_username(self) -> str:
         """Give the name, if nobody's sessions are opened by it."""
         name = super().clean_username()
-        if problem := accounts.problem_of_name(name or ""):
+        if _in_a_team() and (problem := accounts.problem_of_name(name or "")):
             raise forms.ValidationError(problem)
         return name
 
@@ -44,11 +48,13 @@ class TeamUserAdmin(UserAdmin):
     add_form = NewUserForm
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple:
-        own = () if obj is None else ("username", "last_login", "date_joined")
+        own = ("username", "last_login", "date_joined") if obj is not None and _in_a_team() else ()
         return (*super().get_readonly_fields(request, obj), *own)
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if not _in_a_team():
+            return
         if not change and obj.has_usable_password():
             accounts.password_is_known(obj)
             step(request, audit.CREDENTIAL, f"user {obj}: first password", obj)
@@ -64,7 +70,7 @@ class TeamUserAdmin(UserAdmin):
             )
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        user = self.get_object(request, id)
+        user = self.get_object(request, id) if _in_a_team() else None
         if user is not None and not accounts.is_fresh(user):
             messages.error(
                 request,
@@ -78,9 +84,8 @@ class TeamUserAdmin(UserAdmin):
         return response
 
 
-if settings.LUNAROUTE.team.enabled:
-    admin.site.unregister(get_user_model())
-    admin.site.register(get_user_model(), TeamUserAdmin)
+admin.site.unregister(get_user_model())
+admin.site.register(get_user_model(), TeamUserAdmin)
 
 
 @admin.register(Token)
