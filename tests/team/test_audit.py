@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from team.audit import action_of
 from tests.support.live import open_socket
 from tests.support.server import eventually
-from tests.team.conftest import CONFIG, Team, answer, make_team
+from tests.team.conftest import CONFIG, Team, answer, csrf_of, make_team
 
 WORD = "quince"
 
@@ -84,7 +84,7 @@ def test_what_is_refused_is_on_the_log(watched):
 def test_who_guesses_is_on_it_and_so_is_that_they_wait(watched):
     with httpx.Client(base_url=watched.server.url, trust_env=False) as browser:
         browser.get("/login")
-        form = {"username": "alice", "password": "wrong", "csrfmiddlewaretoken": browser.cookies["lunaroute_csrf"]}
+        form = {"username": "alice", "password": "wrong", "csrfmiddlewaretoken": csrf_of(browser)}
         statuses = {browser.post("/login", data=form).status_code for _ in range(7)}
         browser.post("/login", data={**form, "username": "lr_a-token-where-a-name-belongs"})
     assert statuses == {401, 429}

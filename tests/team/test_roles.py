@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.server import eventually
-from tests.team.conftest import CONFIG, Team, answer, make_team
+from tests.team.conftest import CONFIG, Team, answer, csrf_of, make_team
 from tests.team.test_docs import shell
 
 SECRET = "larch-cabinet"
@@ -33,7 +33,7 @@ def roles(_roles, upstream) -> Team:
 
 
 def csrf(browser: httpx.Client) -> dict[str, str]:
-    return {"csrfmiddlewaretoken": browser.cookies["lunaroute_csrf"]}
+    return {"csrfmiddlewaretoken": csrf_of(browser)}
 
 
 def pk_of(team: Team, table: str, column: str, value: str) -> int:
