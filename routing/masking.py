@@ -30,17 +30,20 @@ _RUN = re.compile(r"(?=[A-Za-z0-9+/=]*[0-9])(?=[A-Za-z0-9+/=]*[A-Za-z])[A-Za-z0-
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 
 
-def names_a_credential(name: str) -> bool:
-    """Tell whether what is called `name` (a header, a key of JSON, a parameter) holds a credential."""
+def may_name_a_credential(name: str) -> bool:
+    """Tell whether what is called `name` (a header, a key of JSON, a parameter) may hold a credential.
+
+    What is hidden needlessly does no harm here. The record, which needs what it has, is judged by routing/credentials.py.
+    """
     return _NAME.search(name) is not None and _HARMLESS.search(name) is None
 
 
 def masked(value: Any, name: str = "") -> Any:
     """Give a value (of JSON, or of pairs) with the credentials in it hidden. `name` is what it stands under."""
     if isinstance(value, Mapping):
-        return {key: masked(item, name if names_a_credential(name) else str(key)) for key, item in value.items()}
+        return {key: masked(item, name if may_name_a_credential(name) else str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        if len(value) == 2 and all(isinstance(item, str) for item in value) and names_a_credential(value[0]):
+        if len(value) == 2 and all(isinstance(item, str) for item in value) and may_name_a_credential(value[0]):
             return [value[0], masked_text(value[1], value[0])]  # a header
         return [masked(item, name) for item in value]
     return masked_text(value, name) if isinstance(value, str) else value
@@ -53,7 +56,7 @@ def restored(value: Any, kept: Any, name: str = "") -> Any:
     """
     if isinstance(value, Mapping) and isinstance(kept, Mapping):
         return {
-            key: restored(item, kept.get(key), name if names_a_credential(name) else str(key))
+            key: restored(item, kept.get(key), name if may_name_a_credential(name) else str(key))
             for key, item in value.items()
         }
     if isinstance(value, list) and isinstance(kept, list | tuple):
@@ -84,7 +87,7 @@ def masked_text(text: str, name: str = "") -> str:
         return text  # variables alone
     if "://" in text:
         return _ADDRESS.sub(lambda match: masked_url(match[0]), text)
-    if names_a_credential(name) or _SCHEME.match(text) or _RUN.search(literals) or _is_found(literals):
+    if may_name_a_credential(name) or _SCHEME.match(text) or _RUN.search(literals) or _is_found(literals):
         return HIDDEN
     return text
 

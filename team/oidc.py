@@ -108,10 +108,16 @@ def _new(claims: dict[str, Any], issuer: str, subject: str) -> Any:
     name = re.sub(r"[^A-Za-z0-9@.+_-]", "", wanted)[:150]
     if not name:
         raise NotAllowed("The identity provider does not say how this user is called (team.oidc.username_claim).")
-    if Session.objects.filter(owner=name).exists() and not get_user_model().objects.filter(username=name).exists():
-        raise NotAllowed(
-            f"There are sessions of an earlier user {name} here, which would be yours: another name is needed."
-        )
+    if not get_user_model().objects.filter(username=name).exists():
+        if Session.objects.filter(owner=name).exists():
+            raise NotAllowed(
+                f"There are sessions of an earlier user {name} here, which would be yours: another name is needed."
+            )
+        # Names are often the user's to choose at the identity provider.
+        if name in settings.LUNAROUTE.team.readers:
+            raise NotAllowed(
+                f"team.readers names {name}, whom nobody here is yet: a reader signs in first, and is named there afterwards."
+            )
     try:
         with transaction.atomic():
             user = get_user_model().objects.create_user(name)  # without a password that could be used

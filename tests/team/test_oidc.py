@@ -22,6 +22,7 @@ def team(provider, sso, tmp_path_factory) -> Iterator[Team]:
     config = f"""
 team:
   enabled: true
+  readers: [rea]
   oidc:
     discovery_url: {sso.url}/.well-known/openid-configuration
     client_id: {CLIENT}
@@ -71,6 +72,14 @@ def test_a_name_that_is_taken_opens_nobodys_account(team, sso):
     page = come(team)
     assert page.status_code == 403
     assert "There is a user alice here already" in page.text
+
+
+def test_nobody_becomes_a_reader_by_choosing_a_readers_name(team, sso):
+    sso.reset(**user("rea"))
+    answer = come(team)
+    assert answer.status_code == 403
+    assert "team.readers names rea" in answer.text
+    assert not team.server.rows("select 1 from auth_user where username = 'rea'")
 
 
 def test_the_provider_says_who_administers(team, sso):
