@@ -46,6 +46,7 @@ class Admitting:
         sent(b'{"type":"response.create","temperature":NaN}'), sent(b'{"ty\\u0070e":"response.create","x":NaN}'),
         sent(b"\xef\xbb\xbf" + CREATE), sent(b'{"type":"response.create"} trailing'),
     ],
+    ids=range(11),  # masked by chance, they would have another name in each process
 )  # fmt: skip
 def test_a_request_counts_however_it_is_written(message):
     admit = Admitting(1)
@@ -87,7 +88,7 @@ def text_of(wire: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "wire", [b"\xff\xff" * 9, frame(TEXT, CREATE), sent(CREATE, rsv1=True), sent(b"\xff\xff", rsv1=True)]
+    "wire", [b"\xff\xff" * 9, frame(TEXT, CREATE), sent(CREATE, rsv1=True), sent(b"\xff\xff", rsv1=True)], ids=range(4)
 )
 def test_what_cannot_be_read_does_not_pass(wire):
     passed, stop = Toll([], Admitting(9)).client(wire)
