@@ -82,15 +82,16 @@ def _stands_for_one(value: bytes) -> bool:
     return bool(_REPEATED.search(value[:_CHECKED])) or value in EXAMPLES
 
 
-def _token(data: bytes, start: int) -> Hit | None:
-    """The token of which what is searched for stands at `start`: the first of the table."""
-    for number in sorted(_WHOSE.Match(data[start : start + _LONGEST]) or ()):
+def _token(data: bytes, start: int) -> tuple[Hit | None, bool]:
+    """The token of which what is searched for stands at `start`, the first of the table, and whether any may begin there."""
+    numbers = _WHOSE.Match(data[start : start + _LONGEST])
+    for number in sorted(numbers or ()):
         if hit := _FORMATS[number].found(data, start):
-            return hit
-    return None
+            return hit, True
+    return None, bool(numbers)
 
 
-_PART = look(r"[A-Za-z0-9_-]*")
+_PART = look(r"[A-Za-z0-9_/+-]*")  # some write their parts in base64 instead of base64url
 
 
 def _web_token(data: bytes, start: int) -> tuple[Hit | None, int]:
@@ -124,10 +125,11 @@ def formats(data: bytes) -> Iterator[Hit]:
         start, end = match.span()
         if end <= done:
             continue
-        seen, hit = done, _token(data, start)
-        if not hit and data[start] not in _WORD:  # what stands before one that must not follow a letter
+        seen = done
+        hit, begins = _token(data, start)
+        if not begins and data[start] not in _WORD:  # what stands before one that must not follow a letter
             start += 1
-            hit = _token(data, start)
+            hit, _ = _token(data, start)
         if not hit and start >= done and data.startswith(b"eyJ", start):
             hit, done = _web_token(data, start)
         if hit and hit[0] >= seen:

@@ -92,6 +92,10 @@ def units() -> list[str]:
     """What begins again and again as a token does, and goes on as some do."""
     begins = [
         "AKIA",
+        "ABIA",
+        "tvly-",
+        "NRAL",
+        "?sig=",
         "ghp_",
         "sk-",
         "sk-ant-",
@@ -137,5 +141,6 @@ def test_json_web_tokens_of_any_length_signed_or_encrypted_are_found(before):
         f"{head}.eyJ{part * 2000}.{part}",
         f"{head}.{part}.{part}.{part}.{part}",
         f"{head}.eyJzdWIiOiIxIn0.",
+        f"{head}.eyJzdWIi/iIx+n0.{part}/x9",
     ):
         assert covered(before + token, len(before), len(before) + len(token)), before + token[:40]
