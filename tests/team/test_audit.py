@@ -81,18 +81,6 @@ def test_what_is_refused_is_on_the_log(watched):
         eventually(lambda expected=expected: expected in entries(watched), f"{expected}")
 
 
-def test_who_guesses_is_on_it_and_so_is_that_they_wait(watched):
-    with httpx.Client(base_url=watched.server.url, trust_env=False) as browser:
-        browser.get("/login")
-        form = {"username": "alice", "password": "wrong", "csrfmiddlewaretoken": csrf_of(browser)}
-        statuses = {browser.post("/login", data=form).status_code for _ in range(7)}
-        browser.post("/login", data={**form, "username": "lr_a-token-where-a-name-belongs"})
-    assert statuses == {401, 429}
-    assert ("alice", "login", "/login", 401) in entries(watched)
-    eventually(lambda: entries(watched, "status = 429"), "that somebody has to wait")
-    assert "where-a-name-belongs" not in str(entries(watched))
-
-
 def test_wrong_tokens_are_on_the_log_without_themselves(watched):
     wrong = "lr_this-is-no-token-of-anybody"
     httpx.get(f"{watched.server.url}/sessions", headers={"authorization": f"Bearer {wrong}"}, trust_env=False)
@@ -116,3 +104,16 @@ def test_wrong_tokens_are_on_the_log_without_themselves(watched):
 )  # fmt: skip
 def test_each_request_has_its_name(method, path, names, action):
     assert action_of(method, path, names) == action
+
+
+# The last one: whoever has guessed so often waits, with whatever they send.
+def test_who_guesses_is_on_it_and_so_is_that_they_wait(watched):
+    with httpx.Client(base_url=watched.server.url, trust_env=False) as browser:
+        browser.get("/login")
+        form = {"username": "alice", "password": "wrong", "csrfmiddlewaretoken": csrf_of(browser)}
+        statuses = {browser.post("/login", data=form).status_code for _ in range(7)}
+        browser.post("/login", data={**form, "username": "lr_a-token-where-a-name-belongs"})
+    assert statuses == {401, 429}
+    assert ("alice", "login", "/login", 401) in entries(watched)
+    eventually(lambda: entries(watched, "status = 429"), "that somebody has to wait")
+    assert "where-a-name-belongs" not in str(entries(watched))
