@@ -158,7 +158,7 @@ def test_no_member_is_added_to_a_project_with_sessions_without_a_members_consent
         )
     assert not sees(roles, "carol"), "she has accepted, and nobody inside has agreed"
     with roles.browser("bob") as browser:
-        assert "What others did that concerns you" in browser.get("/ui/sessions").text, "bob is told"
+        assert "Others did something that concerns you" in browser.get("/ui/sessions").text, "bob is told"
         page = browser.get("/ui/account").text
         assert "project shared: carol invited" in page
         decide = re.search(r"/ui/account/decisions/\d+", page)[0]
@@ -220,7 +220,7 @@ def test_who_reads_everything_is_seen_reading(roles):
     roles.get("dora", "/sessions/mine")
     roles.get("dora", "/sessions/mine/export?format=json")
     with roles.browser("alice") as browser:
-        assert "What others did that concerns you" in browser.get("/ui/sessions").text
+        assert "Others did something that concerns you" in browser.get("/ui/sessions").text
         page = browser.get("/ui/account").text
         assert "dora" in page
         assert "/sessions/mine/export" in page
