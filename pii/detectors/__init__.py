@@ -10,6 +10,7 @@ from pii import limits
 from pii.detectors.addresses import addresses
 from pii.detectors.assignments import assignments
 from pii.detectors.base import Detector, look
+from pii.detectors.beside import beside
 from pii.detectors.cards import cards
 from pii.detectors.credentials import credentials
 from pii.detectors.email import emails
@@ -32,7 +33,7 @@ DETECTORS: dict[str, tuple[Detector, ...]] = {
     "CREDIT_CARD": (cards,),
     "IP_ADDRESS": (addresses,),
     "IBAN": (ibans,),
-    "SECRET": (formats, private_keys, credentials, assignments),
+    "SECRET": (formats, private_keys, credentials, assignments, beside),
 }
 TYPES = tuple(DETECTORS)
 # These read quotes, and so need to see which of them have a backslash before them.
