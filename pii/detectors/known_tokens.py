@@ -41,7 +41,7 @@ _DIGITS = "[MNO][DTjz][AEIMQUYcgk][w-z0-5]"
 
 def _mixed(alphabet: str, length: int) -> str:
     """Exactly so many characters, with letters of both cases and a digit among them: for short beginnings."""
-    ahead = "".join(f"(?=[{alphabet}]{{0,{length - 1}}}[{kind}])" for kind in ("0-9", "A-Z", "a-z"))
+    ahead = "".join(f"(?=[^{kind}]{{0,{length - 1}}}+[{kind}])" for kind in ("0-9", "A-Z", "a-z"))
     return f"{ahead}[{alphabet}]{{{length}}}(?![{alphabet}])"
 
 
@@ -188,9 +188,9 @@ FORMATS = (
     Format("grafana-token", r"\bgl(?:c|sa)_", r"[A-Za-z0-9+/_]{32,400}={0,3}", 0.98, "Grafana: tokens"),
     Format("grafana-key", r"\beyJrIjoi", r"[A-Za-z0-9]{40,400}={0,3}", 0.95, "Grafana: API keys"),
     Format("new-relic-key", r"\bNR(?:AK|II|IQ|JS|BR|RA|AA|SP)-", r"[A-Za-z0-9_\-]{19,64}", 0.95, "New Relic: API keys"),
-    Format("new-relic-license-key", r"FFFFNRAL", _END, 0.95, "New Relic: license keys", (32, r"[0-9a-f]{32}|eu01xx[0-9a-f]{26}"), then="(?:[^0-9A-Za-z-]|$)"),
-    Format("new-relic-older-license-key", r"NRAL", _END, 0.95, "New Relic: license keys", (36, r"[0-9a-f]{36}|eu01xx[0-9a-f]{30}"), then="(?:[^0-9A-Za-z-]|$)"),
-    Format("new-relic-mobile-token", r"-NRMA", _END, 0.95, "New Relic: mobile app tokens", (42, r"(?:AA[0-9a-f]{40}|eu01xx[0-9a-f]{36})"), then="(?:[^0-9A-Za-z-]|$)"),
+    Format("new-relic-license-key", r"[0-9a-f]{4}FFFFNRAL", _END, 0.95, "New Relic: license keys", (28, r"[0-9a-f]{28}|eu01xx[0-9a-f]{22}"), then="(?:[^0-9A-Za-z-]|$)"),
+    Format("new-relic-older-license-key", r"[0-9a-f]{4}NRAL", _END, 0.95, "New Relic: license keys", (32, r"[0-9a-f]{32}|eu01xx[0-9a-f]{26}"), then="(?:[^0-9A-Za-z-]|$)"),
+    Format("new-relic-mobile-token", r"[0-9a-f]{4}-NRMA", _END, 0.95, "New Relic: mobile app tokens", (38, r"(?:AA[0-9a-f]{36}|eu01xx[0-9a-f]{32})"), then="(?:[^0-9A-Za-z-]|$)"),
     Format("datadog-token", r"\bdd(?:[pw]|apikey|api|app)_", rf"{_A}{{32,48}}", 0.95, "Datadog: tokens"),
     Format("posthog-key", r"\bph[cxsar]_", r"[A-Za-z0-9_]{40,56}", 0.95, "PostHog: API keys"),
     Format("langsmith-key", r"\blsv2_(?:pt|sk)_", r"[0-9a-fA-F]{32}_[0-9a-fA-F]{10}", 0.98, "LangSmith: API keys"),
@@ -314,7 +314,7 @@ FORMATS = (
     Format("modal-token", r"\ba[ks]-", _mixed("A-Za-z0-9", 22), 0.95, "Modal: tokens", then=_A10),
     Format("voyage-key", r"\bpa-", _mixed(_, 43), 0.95, "Voyage: API keys", then=_W10),
     Format("jina-key", r"\bjina_", r"[0-9a-f]{32}[A-Za-z0-9_\-]{20,40}", 0.98, "Jina: API keys"),
-    Format("tavily-key", r"\btvly-", rf"(?:dev-|prod-)?[{_}]{{20,64}}", 0.98, "Tavily: API keys"),
+    Format("tavily-key", r"\btvly-", rf"(?:dev-|prod-)?[{_}]{{20,64}}", 0.98, "Tavily: API keys", then=_W20),
     Format("firecrawl-key", r"\bfc-", r"[0-9a-f]{32}(?![0-9a-z])", 0.95, "Firecrawl: API keys", then=_X10),
     Format("browserbase-key", r"\bbb_live_", rf"[{_}]{{24,40}}", 0.98, "Browserbase: API keys"),
     Format("e2b-key", r"\be2b_", r"[0-9a-f]{40}", 0.98, "E2B: API keys"),
