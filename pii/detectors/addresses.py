@@ -23,8 +23,7 @@ _WORDS = search(
 _VERSION = search(
     r"(?i)(?:\bv(?:er)?[. ]{0,2}|(?:version|release|firmware|build|revision|upgraded?|updated?|downgraded?|changelog"
     r"|section|chapter|clause|requires?|sdk|\boid|driver|\btag)"
-    r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^\x02][ ]?|~>[ ]?"
-    r"|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ (?:to|->) v?)$"
+    r"(?:[ ]?(?:from|to|no\.?|number|is))?[\"'():=\s,>-]{0,6}|[=<>~!]=[ ]?|[\^\x02][ ]?|~>[ ]?)$"
 )
 _PRODUCT = search(r"(?:^|[\s(;,\"'=])[A-Za-z][A-Za-z0-9_.+-]*/$")  # nginx/1.25.3.1
 _SECTION = search(
@@ -34,18 +33,19 @@ _SECTION = search(
 _OIDS = ([2, 5, 4], [2, 5, 29], [1, 3, 6])
 _REVERSED = search(r"(?i)\b(?:[0-9a-f]\.){32}ip6\.arpa\b|\b(?:[0-9]{1,3}\.){4}in-addr\.arpa\b")  # RFC 3596, RFC 1035
 _LABEL = search(r"[g-zG-Z_][A-Za-z_]*:$")
+_RANGE = look(r"[ ]?(?:-|\.{2,3}|->|to)[ ]?v?$")  # between two addresses, or two versions
 _TITLE = look(r"[ \t]+[A-Za-z]")
 _NUMBERED = search(r"(?:^|\n)[ \t#*>-]*$")
 
 
-def _four(data: bytes, start: int, end: int, value: bytes) -> float:
+def _four(data: bytes, start: int, end: int, value: bytes, ends_range: bool) -> float:
     parts = value.split(b".")
     numbers = [int(part) for part in parts]
     if max(numbers) > 255 or any(part[:1] == b"0" and len(part) > 1 for part in parts):
         return 0
     if numbers[0] in (0, 127, 255) or numbers[0] >= 224:
         return 0
-    if start:
+    if start and not ends_range:
         last = data[start - 1 : start]
         if last.isalpha() or last == b"." or (last in b"-_+~^" and data[start - 2 : start - 1].isalpha()):
             return 0  # v1.2.3.4, name-1.2.3.4, 5.1.2.3.4
@@ -85,9 +85,15 @@ def _six(value: bytes) -> float:
 
 
 def addresses(data: bytes) -> Iterator[Hit]:
+    last, sure = -1, 0.0  # where the address before this one ends, and how sure that is
     for match in _FOUR.finditer(data):
         start, end = match.span()
-        if confidence := _four(data, start, end, match.group()):
+        is_range = last > 0 and start - last < 8 and _RANGE.match(data[last:start])
+        confidence = _four(data, start, end, match.group(), bool(is_range))
+        if is_range and confidence and sure:  # of two versions neither is an address, of two addresses both are
+            confidence = min(confidence, sure) if sure < 0.7 else max(confidence, sure)
+        last, sure = end, confidence
+        if confidence:
             yield start, end, confidence, "ipv4"
     if b".arpa" in data or b".ARPA" in data:
         for match in _REVERSED.finditer(data):

@@ -9,6 +9,7 @@ import codecs
 import re
 import unicodedata
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -67,10 +68,10 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("pii.plain", _replace)
 
 # JSON's and JavaScript's \u0040 and \x40 (escaped again, any number of times), RFC 3986's %40, HTML's &#64; and the
-# named references that stand for a character in a number or an address.
+# named references that stand for a character in a number or an address (these escaped again seven times at most).
 _ESCAPE = (
-    r"\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|%([2-7][0-9A-Fa-f])|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});"
-    r"|&(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);"
+    r"\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|%(?:25){0,7}([2-7][0-9A-Fa-f])|&(?:amp;){0,7}#([0-9]{1,6});|&(?:amp;){0,7}#[xX]([0-9A-Fa-f]{1,5});"
+    r"|&(?:amp;){0,7}(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);"
 )
 _ESCAPES, _PARTS = search(re.sub(r"\((?!\?)", "(?:", _ESCAPE)), look(_ESCAPE)  # no groups: RE2 is faster then
 _NAMED = {
@@ -78,8 +79,10 @@ _NAMED = {
     b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
     b"quot": '"', b"lt": "<", b"gt": ">",
 }  # fmt: skip
-_INSIDE = search(r"[0-9A-Za-z.@+_/:-]\x7f+[0-9A-Za-z.@+_/:-]")
-_INVISIBLE_RUNS = search(r"\x7f+")
+_INVISIBLE_RUNS = re.compile(rb"\x7f\x7f*")  # `re` is fast where one letter begins
+_ASCII = bytes(range(128))
+# What a character without width may stand within.
+_JOINED = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.@+_/:-")
 _LINE = 4096  # bytes of a line before and after what is invisible in it
 
 
@@ -90,6 +93,8 @@ _PASSWORD = re.compile(
     "|(?<=비)밀번호[는가]?|(?<=패)스워드|(?<=ك)لمة (?:المرور|السر|مرور)|(?<=ر)مز عبور|(?<=گ)ذرواژه|(?<=प)ासवर्ड|(?<=क)ूटशब्द|(?<=প)াসওয়ার্ড"
     "|(?<=ร)หัสผ่าน|(?<=ס)יסמ[הא]|(?<=κ)ωδικός|(?<=σ)υνθηματικό)"
 )
+# Characters that are replaced all at once: so many at most, those of which there is one in so many characters.
+_OFTEN, _OFTEN_BY = 16, 1000
 _COPULAS = "是为為はが는가"
 
 
@@ -99,9 +104,14 @@ def _as_password(match: re.Match[str]) -> str:
     return (english or "password".rjust(len(word), "_")) + "=" * (len(match[0]) - len(word))
 
 
-_LINE_ENDS = ((b"\\n", b"\f\f"), (b"\\r", b"\f\f"), (b"\\t", b"\t\t"))
+_FIRST_LETTERS = frozenset(_PASSWORD.pattern[1 : _PASSWORD.pattern.index("]")])
+_LINE_ENDS = {b"\\n": b"\f\f", b"\\r": b"\f\f", b"\\t": b"\t\t"}
+_QUOTES = {b'\\\\\\"': b'""""', b'\\"': b'""'}
+_FIND_LINE_ENDS, _FIND_QUOTES = re.compile(rb"\\[nrt]"), re.compile(rb'\\(?:\\\\)?"')
 _FORM_FEEDS = bytes.maketrans(b"\f", b"\n")
-_QUOTES = ((b'\\\\\\"', b'""""'), (b'\\"', b'""'))
+_SPARSE = (
+    1000  # characters for each that is replaced, on an average, from which on it is cheaper to replace them one by one
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,30 +140,48 @@ class Form:
         return place + 1 + shift
 
 
+def _ascii(text: str) -> bytes:
+    """ASCII for a text with other characters, a byte for each."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    counts = Counter(encoded.translate(None, _ASCII).decode("utf-8", "surrogatepass"))
+    if not _FIRST_LETTERS.isdisjoint(counts):
+        text = _PASSWORD.sub(_as_password, text)
+    if len(encoded) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
+        return text.translate(_TABLE).encode()
+    for char, times in counts.most_common(_OFTEN):
+        if times * _OFTEN_BY > len(text):
+            text = text.replace(char, _TABLE[ord(char)])
+    return text.encode("latin-1", "pii.plain").translate(_LATIN)
+
+
+def _replaced(data: bytes, by: dict[bytes, bytes], pattern: re.Pattern[bytes]) -> bytes:
+    if data.count(b"\\") * _SPARSE < len(data):
+        return pattern.sub(lambda match: by[match.group()], data)
+    for escaped, plain in by.items():
+        data = data.replace(escaped, plain)
+    return data
+
+
 def forms(text: str) -> list[Form]:
     """The plain forms of a text: one, or two if it has invisible characters (standing for a gap, and for nothing)."""
-    if not text.isascii():
-        text = _PASSWORD.sub(_as_password, text)
-    if text.isascii():
-        data = text.encode()
-    elif len(text.encode("utf-8", "surrogatepass")) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
-        data = text.translate(_TABLE).encode()
-    else:
-        data = text.encode("latin-1", "pii.plain").translate(_LATIN)
-    quoted = data
+    data = quoted = text.encode() if text.isascii() else _ascii(text)
     if b"\\" in data:  # line ends and quotes of an escaped text end words too; as long as they were, so nothing moves
-        for escaped, plain in _LINE_ENDS:
-            quoted = quoted.replace(escaped, plain)
-        data = quoted.translate(_FORM_FEEDS)
-        for escaped, plain in _QUOTES:
-            data = data.replace(escaped, plain)
+        quoted = _replaced(data, _LINE_ENDS, _FIND_LINE_ENDS)
+        data = quoted.translate(_FORM_FEEDS) if b"\f" in quoted else quoted
+        data = _replaced(data, _QUOTES, _FIND_QUOTES)
     form = Form(data, quoted)
     if b"\\" in data or b"%" in data or b"&" in data:
         form = _unescaped(data, quoted)
     if b"\x7f" not in form.data:
         return [form]
     apart = Form(form.data.replace(b"\x7f", b" "), form.quoted.replace(b"\x7f", b" "), form.marks, form.shifts)
-    return [apart, _joined(form)] if _INSIDE.search(form.data) else [apart]  # beside an emoji it hides nothing
+    cuts = [match.span() for match in _INVISIBLE_RUNS.finditer(form.data)]
+    return [apart, _joined(form, cuts)] if _is_inside(form.data, cuts) else [apart]
+
+
+def _is_inside(data: bytes, cuts: list[tuple[int, int]]) -> bool:
+    """Whether something invisible stands within a word or a number: beside an emoji it hides nothing."""
+    return any(start and end < len(data) and data[start - 1] in _JOINED and data[end] in _JOINED for start, end in cuts)
 
 
 @lru_cache(maxsize=4096)
@@ -183,9 +211,8 @@ def _unescaped(data: bytes, quoted: bytes) -> Form:
     return Form(plain, plain if is_same else b"".join([*out_quoted, quoted[done:]]), marks, shifts)
 
 
-def _joined(form: Form) -> Form:
+def _joined(form: Form, cuts: list[tuple[int, int]]) -> Form:
     """The form without what is invisible: only the lines where there is some, as the others have been seen."""
-    cuts = [match.span() for match in _INVISIBLE_RUNS.finditer(form.data)]
     marks, shifts, gone, old = [], [], 0, 0
     for start, end in cuts:
         while old < len(form.marks) and form.marks[old] <= start:  # moves of the form before this cut

@@ -4,6 +4,11 @@ import pytest
 
 from pii.detectors import find
 
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(finding.type, text[finding.start : finding.end]) for finding in find(text)]
+
+
 FOUND = [
     ("nine-digit SSN is 078051120", "SSN", "078051120"),
     ("SSN 078051120", "SSN", "078051120"),
@@ -121,3 +126,23 @@ def test_a_value_is_found_where_it_stands(text, type_, value):
 @pytest.mark.parametrize("text", LEFT)
 def test_versions_object_identifiers_orders_and_files_are_left(text):
     assert find(text) == []
+
+
+@pytest.mark.parametrize("between", ["-", " - ", " to ", "..", "...", " -> ", "–"])
+def test_both_ends_of_a_range_of_addresses_are_found(between):
+    assert [text for _, text in found(f"93.184.216.34{between}93.184.216.40")] == ["93.184.216.34", "93.184.216.40"]
+
+
+def test_two_versions_are_no_range_of_addresses():
+    assert found("upgraded from 1.2.3.4 to 1.2.3.5") == found("version 5.1.2.3 -> 5.1.2.4") == []
+
+
+@pytest.mark.parametrize("percent", ["%40", "%2540", "%252540", "%25252540"])
+@pytest.mark.parametrize("text", ["jane.roe{}example.org", "to=jane.roe{}example.org&x=1"])
+def test_an_address_is_found_however_often_it_is_escaped_for_addresses(text, percent):
+    assert [type_ for type_, _ in found(text.format(percent))] == ["EMAIL"]
+
+
+@pytest.mark.parametrize("reference", ["&#64;", "&amp;#64;", "&amp;amp;#x40;", "&amp;commat;"])
+def test_an_address_is_found_however_often_it_is_escaped_for_html(reference):
+    assert [type_ for type_, _ in found(f"<p>jane.roe{reference}example.org</p>")] == ["EMAIL"]
