@@ -112,7 +112,7 @@ def test_nothing_but_texts_changes(store, tmp_path, conversation):
     keys = [set(model.objects.values_list("pk", flat=True)) for model in (Session, Exchange, ToolCall)]
     texts = {
         Session: ("title", "project", "tags", "user_agent", "error"),
-        Exchange: ("path", "error", "user_agent", "metadata", "request_headers", "response_headers", "redactions", "redacted_by", "leaf", "system",
+        Exchange: ("path", "error", "user_agent", "metadata", "project", "request_headers", "response_headers", "redactions", "redacted_by", "leaf", "system",
                    "tools", "recipe", "patches", "body_sha256", "response", "body", "answered", "raw", "routing"),
         ToolCall: ("arguments", "result", "input_bytes", "output_bytes", "text"),
     }  # fmt: skip
