@@ -32,8 +32,8 @@ OWN_PARSERS = {
 COMMANDS = ("serve", "env", "stop", "status", "login", "stats", "reprice", "import", "migrate-store", *OWN_PARSERS)
 # Commands with arguments of their own, and how many these may be at most.
 ARGUMENTS = {"stats": 1, "reprice": 1, "import": 100_000, "migrate-store": 0}
-# Seconds: for a detached server to answer, for one to stop when its streams have had their time.
-START_TIMEOUT, STOP_TIMEOUT = 20, 30
+# Seconds: for a detached server to answer, for one to stop when its streams have had their time: what the supervisor allows.
+START_TIMEOUT, STOP_TIMEOUT = 20, 350
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -211,8 +211,8 @@ def _answers(url: str, tls: Any) -> bool:
 
 
 def stop() -> int:
-    """Stop the server of this home: streams in flight get their time (`http_server.drain_secs`)."""
-    from lunaroute_site import config
+    """Stop the server of this home: streams in flight get their time (`http_server.drain_secs`). 1 if it ends with a problem."""
+    from lunaroute_site import config, states
     from lunaroute_site.pidfile import running_server
 
     settings = config.current()
@@ -230,6 +230,11 @@ def stop() -> int:
             print(f"lunaroute-server: process {server.pid} did not end within {seconds:.0f} s", file=sys.stderr)
             return 1
         time.sleep(0.02)
+    end = states.read(home, states.END)
+    if end.get("pid") == server.pid and end.get("code") != 0:
+        problem = end.get("problem") or "something went wrong, or it was killed; its log says more"
+        print(f"lunaroute-server: process {server.pid} has stopped: {problem}", file=sys.stderr)
+        return 1
     print(f"LunaRoute (process {server.pid}) has stopped.")
     return 0
 

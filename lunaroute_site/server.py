@@ -264,6 +264,7 @@ class Server(DaphneServer):
         tls = settings.LUNAROUTE.tls
         self._certificates = Certificates(tls) if tls is not None else None
         self._stopping: asyncio.Task | None = None
+        self._told_progress_at = 0.0
         self._hurry = self._is_full = self._has_excess = False
 
     def run(self) -> None:
@@ -439,15 +440,21 @@ class Server(DaphneServer):
 
     async def _finish_record(self, link: RecorderLink) -> None:
         """Wait until all that was answered is on record, and tell the supervisor how much is not."""
-        if not await link.drained(limits.HANGS_AFTER) and not link.trouble.why:
+        if not await link.drained(limits.HANGS_AFTER, self._tell_progress) and not link.trouble.why:
             self._tell_supervisor(last_words.REPLACE_RECORDER)  # it hangs, perhaps
-            await link.drained(limits.PATIENCE)
+            await link.drained(limits.PATIENCE, self._tell_progress)
         waiting = link.unacknowledged()
         why = "there was no more memory for what waited to be recorded"
         if waiting:
             why = link.trouble.why or ("the recorder does not answer" if link.is_attached else "there is no recorder")
         link.close()
         self._tell_supervisor(last_words.Missing(waiting + link.unrecorded, why).packed())
+
+    def _tell_progress(self) -> None:
+        """Tell the supervisor, each second at most, that waiting for the record is worth it."""
+        if self.loop.time() > self._told_progress_at + 1:
+            self._told_progress_at = self.loop.time()
+            self._tell_supervisor(last_words.PROGRESS)
 
     def _tell_supervisor(self, data: bytes) -> None:
         with suppress(OSError):  # it has gone, and so does this process

@@ -1,6 +1,7 @@
 """What `lunaroute-server status` tells of a running server: small files in the home, each written as a whole.
 
-``processes.json`` is the supervisor's, ``tasks.json`` the worker's.
+``processes.json`` and ``end.json`` are the supervisor's, ``tasks.json`` the worker's. ``end.json`` says with which code and problem
+a server has ended: none yet, or none that could be written, where the code is null.
 """
 
 import json
@@ -10,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-PROCESSES, TASKS = "processes.json", "tasks.json"
+PROCESSES, TASKS, END = "processes.json", "tasks.json", "end.json"
 
 
 def write(home: Path, name: str, value: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ logger = logging.getLogger("lunaroute.server")
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM}
 # Seconds: for the web processes to see all that has drained on record, also by a second recorder, and for the recorder to end.
 WEB_STOP, RECORDER_STOP = 30, 10
+# Seconds that a web process may take longer as long as it says that ever more is on record.
+BACKLOG_STOP = 300
 # A child that dies this often within a minute is given up, and the server with it.
 MAX_DEATHS = 20
 # Seconds between two tries to start it again, at most; without it, nobody misses the worker for a while.
@@ -70,6 +72,7 @@ class Child:
     restarts: int = 0
     last_end: str = ""  # how the one before it ended
     heard_at: float = 0.0  # of a sign of life
+    progress_at: float = 0.0  # at the end: more was on record
     why: str = ""  # it was killed by this process
     said: bytes = b""  # over its socket
     listeners: list[socket.socket] = field(default_factory=list)  # of a web process
@@ -108,9 +111,11 @@ def serve(no_worker: bool = False) -> int:
     try:
         try:
             pidfile.announce(lock, settings.home, server)
+            states.write(settings.home, states.END, {"pid": server.pid, "code": None})
         except OSError as error:
             raise StartError(_unwritable(settings.home, error)) from None
         code = tree.run(server)
+        states.write(settings.home, states.END, {"pid": server.pid, "code": code, "problem": tree.problem})
         if recording:
             say_statistics(settings, settings.identity, since)
         return code
@@ -236,6 +241,7 @@ class Tree:
         self._restart_at: dict[str, float] = {}
         self._heeded = SIGNALS
         self._has_replaced = False  # a recorder that hung at the end
+        self.problem = ""  # what is not on record at the end
 
     def run(self, server: pidfile.RunningServer) -> int:
         """Start the children, restart those that die, and stop them in order at SIGTERM or SIGINT."""
@@ -430,8 +436,9 @@ class Tree:
         clean &= self._await_end([self.recorder], time.monotonic() + RECORDER_STOP)
         self._await_end([self.worker], time.monotonic() + 5)
         webs = [last_words.missing(web.said) or last_words.Missing() for web in self.webs]
-        problem = last_words.verdict(webs, last_words.missing(self.recorder.said) or last_words.Missing())
-        if problem and self.settings.session_recording.enabled:
+        recorder = last_words.missing(self.recorder.said) or last_words.Missing()
+        if self.settings.session_recording.enabled and (problem := last_words.verdict(webs, recorder)):
+            self.problem = problem
             logger.error("%s", problem)
             clean = False
         return 0 if clean else 1
@@ -458,7 +465,7 @@ class Tree:
             self._start_again(recorder)
 
     def _await_end(self, children: list[Child], deadline: float, meanwhile: Callable[[], None] | None = None) -> bool:
-        """Wait for `children`, and kill those that are there at `deadline`. Tells whether all ended well."""
+        """Wait for `children`, and kill those that are there at `deadline` and make no progress. Tells whether all ended well."""
         clean, began = True, time.monotonic()
         while alive := [child for child in children if child.pid]:
             for child in alive:
@@ -469,8 +476,10 @@ class Tree:
                     if status and child is not self.worker and last_words.missing(child.said) is None:
                         logger.error("the %s process ended with %s", child.name, _end_of(status))
                     clean &= not status
-                elif time.monotonic() > deadline:
-                    logger.error("the %s process did not end within %d s: killing it", child.name, deadline - began)
+                elif time.monotonic() > max(deadline, min(child.progress_at + WEB_STOP, deadline + BACKLOG_STOP)):
+                    logger.error(
+                        "the %s process did not end within %d s: killing it", child.name, time.monotonic() - began
+                    )
                     os.kill(child.pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
                     child.pid, clean = 0, False
@@ -485,6 +494,8 @@ class Tree:
         with suppress(OSError):
             while child.control is not None and (data := child.control.recv(4096, socket.MSG_DONTWAIT)):
                 child.said += data
+                if last_words.PROGRESS in data:
+                    child.progress_at = time.monotonic()
 
     def _run_web(self, child: Child, control: socket.socket) -> None:
         from lunaroute_site.web import run

@@ -2,8 +2,8 @@
 
 import msgspec
 
-# From a web process: the recorder acknowledges nothing, and gives no reason.
-REPLACE_RECORDER = b"R"
+# From a web process, as bytes that JSON never has: the recorder acknowledges nothing, and gives no reason; it acknowledges more.
+REPLACE_RECORDER, PROGRESS = b"\1", b"\2"
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Missing(msgspec.Struct, frozen=True):
 def missing(said: bytes) -> Missing | None:
     """Give what a process has told; None where it has ended without a word."""
     try:
-        return msgspec.json.decode(said.lstrip(REPLACE_RECORDER), type=Missing)
+        return msgspec.json.decode(said.lstrip(REPLACE_RECORDER + PROGRESS), type=Missing)
     except msgspec.DecodeError:
         return None
 

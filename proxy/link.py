@@ -270,8 +270,10 @@ class RecorderLink:
         """Give how many exchanges have ended and are not on record yet."""
         return sum(capture.ended for capture in self._captures.values())
 
-    async def drained(self, patience: float) -> bool:
-        """Wait until the recorder has acknowledged all that has ended. False where it acknowledges nothing for that long, s."""
+    async def drained(self, patience: float, on_progress: Callable[[], None]) -> bool:
+        """Wait until the recorder has acknowledged all that has ended; call `on_progress` when it has acknowledged more.
+
+        False where it acknowledges nothing for `patience` seconds."""
         self._flush()
         while left := self.unacknowledged():
             deadline = self._loop.time() + patience
@@ -283,6 +285,7 @@ class RecorderLink:
                     await asyncio.wait_for(self._news, deadline - self._loop.time())
                 except TimeoutError:
                     return False
+            on_progress()
         return True
 
     def close(self) -> None:

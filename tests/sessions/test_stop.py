@@ -27,6 +27,15 @@ DYING = "import proxy.link, lunaroute_site.supervisor as s\nproxy.link.PATIENCE 
     "    return run(tree, child, control) if not child.deaths else time.sleep(0.05) or os._exit(9)\n"
     "s.Tree._run_recorder = run_recorder\n"
 )
+# One that needs longer for all than the end waits for each.
+SLOW = "import time, lunaroute_site.supervisor as s, sessions.recorder as r\ns.WEB_STOP = 2\n" + (
+    "def acknowledge(recorder, one=r.Recorder._acknowledge):\n"
+    "    for ack in recorder._acks:\n"
+    "        recorder._acks = [ack]\n"
+    "        time.sleep(0.35)\n"
+    "        one(recorder)\n"
+    "r.Recorder._acknowledge = acknowledge\n"
+)
 
 
 def hold(server, count: int = COUNT) -> object:
@@ -83,11 +92,25 @@ def test_a_recorder_that_hangs_is_replaced(start, upstream):
 
 
 @sqlite_only
-def test_one_that_dies_whenever_it_is_started_is_told_of_with_the_number_that_is_missing(start, upstream):
+def test_a_backlog_is_waited_for_as_long_as_ever_more_of_it_is_on_record(start, upstream, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("http_server: {drain_secs: 0}\n")
+    server = start("--config", str(config), before=SLOW)
+    recorder = hold(server, 10)
+    server.process.terminate()
+    recorder.resume()
+    assert server.stop() == 0, server.output()
+    assert_all(server, 10)
+
+
+@sqlite_only
+def test_one_that_dies_whenever_it_is_started_is_told_of_with_the_number_that_is_missing(start, upstream, tmp_path):
     server = start(before=DYING)
     recorder = hold(server)
     recorder.kill()
-    server.process.terminate()
+    said = run(tmp_path, "stop")
+    assert said.returncode == 1
+    assert f"{COUNT} exchanges that were answered are not on record" in said.stderr
     assert server.stop() == 1
     (line,) = what_is_missing(server)
     assert f"{COUNT} exchanges that were answered are not on record" in line
