@@ -31,7 +31,8 @@ _SECTION = search(
 )
 # Arcs of X.500 and of the internet (ITU-T X.660), which begin object identifiers.
 _OIDS = ([2, 5, 4], [2, 5, 29], [1, 3, 6])
-_REVERSED = search(r"(?i)\b(?:[0-9a-f]\.){32}ip6\.arpa\b|\b(?:[0-9]{1,3}\.){4}in-addr\.arpa\b")  # RFC 3596, RFC 1035
+_REVERSED = search(r"(?i)\b(?:[0-9a-f]\.){32}ip6\.arpa$|\b(?:[0-9]{1,3}\.){4}in-addr\.arpa$")  # RFC 3596, RFC 1035
+_ARPA, _LONGEST_REVERSED = search(r"(?i)\.arpa\b"), len("0." * 32 + "ip6.arpa") + 1
 _LABEL = search(r"[g-zG-Z_][A-Za-z_]*:$")
 _RANGE = look(r"[ ]?(?:-|\.{2,3}|->|to)[ ]?v?$")  # between two addresses, or two versions
 _TITLE = look(r"[ \t]+[A-Za-z]")
@@ -95,9 +96,10 @@ def addresses(data: bytes) -> Iterator[Hit]:
         last, sure = end, confidence
         if confidence:
             yield start, end, confidence, "ipv4"
-    if b".arpa" in data or b".ARPA" in data:
-        for match in _REVERSED.finditer(data):
-            yield *match.span(), 0.95, "reverse-name"
+    for match in _ARPA.finditer(data):
+        context = before(data, match.end(), _LONGEST_REVERSED)
+        if reversed_ := _REVERSED.search(context):
+            yield match.end() - len(context) + reversed_.start(), match.end(), 0.95, "reverse-name"
     if b":" not in data:
         return
     for match in _SIX.finditer(data):

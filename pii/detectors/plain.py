@@ -145,7 +145,8 @@ def _ascii(text: str) -> bytes:
     encoded = text.encode("utf-8", "surrogatepass")
     counts = Counter(encoded.translate(None, _ASCII).decode("utf-8", "surrogatepass"))
     if not _FIRST_LETTERS.isdisjoint(counts):
-        text = _PASSWORD.sub(_as_password, text)
+        lines = text.split("\n")
+        text = "\n".join(line if line.isascii() else _PASSWORD.sub(_as_password, line) for line in lines)
     if len(encoded) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
         return text.translate(_TABLE).encode()
     for char, times in counts.most_common(_OFTEN):
