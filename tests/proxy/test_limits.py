@@ -137,7 +137,8 @@ def test_a_thousand_headers_pass(raw, upstream):
 def test_a_thousand_headers_of_an_answer_pass(raw, upstream):
     async def script(exchange):
         await exchange.read_body()
-        await exchange.answer(200, b"{}", *((f"x-{number}", str(number)) for number in range(1000)))
+        headers = ((f"x-{number}", str(number)) for number in range(1000))
+        await exchange.answer(200, b"{}", ("content-type", "application/json"), *headers)
 
     upstream.script(script)
     answer = raw.request()
