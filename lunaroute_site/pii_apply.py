@@ -27,7 +27,7 @@ def apply(dry_run: bool = False) -> int:
             problem = ready(migrate=True)
             if problem:
                 return fail(problem)
-            return _run(Redactor(pii.policy()), settings.identity, dry_run)
+            return _run(Redactor(pii.policy()), settings.identity, settings.session_recording.sessions_dir, dry_run)
     except pidfile.HomeLocked as error:
         return fail(f"LunaRoute runs (process {error}) and records: stop it first, with `lunaroute-server stop`")
     except KeyboardInterrupt:
@@ -50,7 +50,7 @@ def _server_kept_out(home: Path, dry_run: bool) -> Iterator[None]:
         pidfile.release(lock, home)
 
 
-def _run(redactor: Redactor, identity: str, dry_run: bool) -> int:
+def _run(redactor: Redactor, identity: str, sessions_dir: Path, dry_run: bool) -> int:
     from django.db import DatabaseError
 
     from sessions import scrubbing
@@ -63,7 +63,7 @@ def _run(redactor: Redactor, identity: str, dry_run: bool) -> int:
     try:
         if not dry_run:
             scrubbing.begin()
-            JsonlWriter(identity).mend()
+            JsonlWriter(identity, sessions_dir).mend()
         waiting = redoing.waiting()
         for number, key in enumerate(waiting, 1):
             try:
