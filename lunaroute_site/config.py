@@ -167,6 +167,11 @@ def _apply(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple, str]
     return origins
 
 
+def _last_name(key: tuple) -> str:
+    """Give the name that a value stands under: those above it, such as session_recording, say nothing of it."""
+    return next((part for part in reversed(key) if isinstance(part, str)), "")
+
+
 def _one_line(error: ValidationError, path: Path | None, origins: dict[tuple, str]) -> str:
     problem = error.errors(include_url=False)[0]
     # A union's branch is part of pydantic's location, but no key.
@@ -183,7 +188,7 @@ def _one_line(error: ValidationError, path: Path | None, origins: dict[tuple, st
         message = f"expected keys with values, got {_kind(problem['input'])}"
     elif message.startswith("expected") and isinstance(problem["input"], str | int | float | bool):
         if not any(word in str(key[-1:]) for word in ("key", "secret", "token")):
-            message += f", got {masked(problem['input'], _dotted(key))!r}"
+            message += f", got {masked(problem['input'], _last_name(key))!r}"
     variable = origins.get(key)
     places = [f"environment: {variable}" if variable else str(path or ""), "" if variable else _dotted(key), message]
     return " ".join(": ".join(filter(None, places)).split())

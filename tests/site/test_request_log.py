@@ -193,7 +193,8 @@ def test_debug_shows_headers_times_and_bodies(start):
     server = start(LUNAROUTE_LOG_REQUESTS="true", LUNAROUTE_LOG_LEVEL="debug")
     ask(server, headers=b"x-custom: yes\r\nx-some-token: secret-1\r\n")
     asked, answered = logged(server, 2)
-    assert "│   x-custom: yes\n│   x-some-token: ***\n" in asked
+    assert "│   x-custom: yes\n" in asked
+    assert "secret-1" not in server.output()
     assert '│     "model": "claude-sonnet-4-5",\n' in asked
     assert "│   request-id: req_" in answered
     assert re.search(
