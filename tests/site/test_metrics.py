@@ -361,25 +361,30 @@ end = End(0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1, 60, 1, ingress_ms=1.0, routing_ms=1.
 changes = [Change("s", 1, 1, "r", "ended", listener="anthropic", provider=provider, model=f"m{number}", is_streaming=True,
                   duration_ms=1.0, time_to_first_token_ms=1.0, end=end, tokens={"input": 1, "output": 2})
            for provider in ("anthropic", "backup") for number in range(4)]
+def fastest():
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        answer = Client().get("/metrics", headers={"host": "localhost", "accept": os.environ["ACCEPT"]})
+        took.append(time.perf_counter() - began)
+        assert answer.status_code == 200
+    return min(took)
+for change in changes:
+    metrics.count(change)
+before = fastest()
 for _ in range(2000):  # 68 observations each
     for change in changes:
         metrics.count(change)
-took = []
-for _ in range(20):
-    began = time.perf_counter()
-    answer = Client().get("/metrics", headers={"host": "localhost", "accept": os.environ["ACCEPT"]})
-    took.append(time.perf_counter() - began)
-assert answer.status_code == 200
-print(min(took))
+print(fastest() / before)
 """
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("accept", ["", OPENMETRICS["Accept"]])
-def test_it_answers_within_20_ms_after_a_million_observations(accept, tmp_path):
+def test_it_answers_after_a_million_observations_as_quickly_as_before(accept, tmp_path):
     environ = environment(tmp_path, DJANGO_SETTINGS_MODULE="lunaroute_site.settings", ACCEPT=accept)
     done = subprocess.run(
         [sys.executable, "-c", MILLION], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.02
+    assert float(done.stdout) < 1.7
