@@ -29,7 +29,15 @@ def home(tmp_path) -> Path:
 
 def go_back(home: Path) -> None:
     """Make the database one of the version before retention and budgets."""
-    tables = ("retention_runs", "file_removals", "budgets", "budget_spends", "budget_notices", "quota_windows", "session_stars")
+    tables = (
+        "retention_runs",
+        "file_removals",
+        "budgets",
+        "budget_spends",
+        "budget_notices",
+        "quota_windows",
+        "session_stars",
+    )
     ask(
         home, *(f"DROP TABLE {table}" for table in tables), "ALTER TABLE exchanges DROP COLUMN project",
         "DELETE FROM django_migrations WHERE app = 'record' AND name >= '0011'",
