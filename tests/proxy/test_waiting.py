@@ -395,7 +395,8 @@ def test_a_flood_of_halves_keeps_nobody_out(small, upstream, part):
                 client.send(part)
         assert eventually(lambda: _status(small, "/healthz") == 200, "a page")
         assert small.get("/ui/")[0] == 200
-        assert _asks(small.port), "a new client"
+        # One that comes while bodies are being let go may hear that there is no room yet.
+        assert eventually(lambda: _asks(small.port), "a new client")
         if part not in (FLOODS["a body"], FLOODS["a page's body"]):
             assert kept.request().status == 200, "who is in is served"
     eventually(lambda: "`ulimit -n` (LimitNOFILE)" in small.output(), "a word about it")
