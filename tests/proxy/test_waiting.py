@@ -393,10 +393,10 @@ def test_a_flood_of_halves_keeps_nobody_out(small, upstream, part):
             with suppress(OSError):
                 client = stack.enter_context(RawClient(small.port))
                 client.send(part)
-        assert eventually(lambda: _status(small, "/healthz") == 200, "a page")
+        assert eventually(lambda: _status(small, "/healthz") == 200, "a page", 60)
         assert small.get("/ui/")[0] == 200
         # One that comes while bodies are being let go may hear that there is no room yet.
-        assert eventually(lambda: _asks(small.port), "a new client")
+        assert eventually(lambda: _asks(small.port), "a new client", 60)
         if part not in (FLOODS["a body"], FLOODS["a page's body"]):
             assert kept.request().status == 200, "who is in is served"
     eventually(lambda: "`ulimit -n` (LimitNOFILE)" in small.output(), "a word about it")
