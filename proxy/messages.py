@@ -28,6 +28,7 @@ class Messages:
         self._reader = StreamReader()
         self._parser: Generator | None = None
         self._parts: list[bytes] = []
+        self._size = 0  # of all parts
         self._counts = self._is_open = False
         self._fed = self.whole = 0
 
@@ -55,14 +56,16 @@ class Messages:
         if frame.opcode not in DATA_OPCODES:
             return
         if frame.opcode is not Opcode.CONT:
-            self._parts, self._counts = [], frame.opcode in self._kinds
-        self._parts.append(bytes(frame.data))
+            self._parts, self._size, self._counts = [], 0, frame.opcode in self._kinds
+        if frame.data:  # else it would cost memory that no limit counts
+            self._parts.append(bytes(frame.data))
+            self._size += len(frame.data)
         self._is_open = not frame.fin
         if frame.fin:
             if self._counts:
                 messages.append(b"".join(self._parts))
-            self._parts = []
-        elif sum(map(len, self._parts)) > MAX_MESSAGE:
+            self._parts, self._size = [], 0
+        elif self._size > MAX_MESSAGE:
             raise ValueError("the message is too long")
 
 

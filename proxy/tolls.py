@@ -40,7 +40,7 @@ class Toll:
         self._client = Messages(True, deflate and deflate(is_client=False), binary=True)
         self._provider = Messages(False, deflate and deflate(is_client=True), binary=True)
         self._admit = admit
-        self._held = b""
+        self._held = bytearray()
         self._passed = 0
         self._asked = 0  # answers that the client asked for and the provider has not begun
 
@@ -61,7 +61,8 @@ class Toll:
             return b"", Stop(UNREADABLE, 0.0)
         size = self._client.whole - self._passed
         self._passed = self._client.whole
-        passed, self._held = self._held[:size], self._held[size:]
+        passed = bytes(self._held[:size])
+        del self._held[:size]
         return passed, None
 
     def provider(self, data: bytes) -> Stop | None:
