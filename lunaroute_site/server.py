@@ -39,6 +39,7 @@ from proxy import link as limits  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
 from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
+from proxy.targets import is_printable, split  # noqa: E402
 from proxy.waiting import BODY, UNUSED, Limits, Pace, Room, client_of  # noqa: E402
 
 logger = logging.getLogger("lunaroute.server")
@@ -81,22 +82,38 @@ class OwnRequest(WebRequest):
         self.requestHeaders.removeHeader(b"daphne-root-path")
         is_websocket = self.requestHeaders.getRawHeaders(b"upgrade", [b""])[0].lower() == b"websocket"  # as Daphne asks
         self.channel.begin_answer()
+        refused = self._take_target()
         lengths = self.requestHeaders.getRawHeaders(b"content-length", [b"0"])
         has_body = lengths != [b"0"] or self.requestHeaders.hasHeader(b"transfer-encoding")
-        if is_websocket and not has_body:
+        if is_websocket and not has_body and not refused:
             self.channel.leave_room()  # which would hear nothing of its end
             super().process()
             return
         # The next request on this connection may be for a provider: it begins on a new one.
         self.channel.persistent = False
         self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        if is_websocket:
+        if refused:
+            self.basic_error(400, b"Bad Request", refused)
+        elif is_websocket:
             self.basic_error(400, b"Bad Request", "A request for a WebSocket has no body.")
         elif self._received > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes"
             self.basic_error(413, b"Content Too Large", f"LunaRoute's own pages take up to {limit}.")
         else:
             super().process()
+
+    def _take_target(self) -> str:
+        """Take host and path from the target; give why the request is refused, or "" (RFC 9112, section 3.2)."""
+        hosts = self.requestHeaders.getRawHeaders(b"host", [])
+        if len(hosts) > 1 or (not hosts and self.clientproto != b"HTTP/1.0"):
+            return "A request has one Host header."
+        if not is_printable(self.uri):
+            return "The request's target has characters that no address has."
+        host, self.uri = split(self.uri)
+        self.path = self.uri.partition(b"?")[0]
+        if host is not None:
+            self.requestHeaders.setRawHeaders(b"host", [host])
+        return ""
 
     def handle_exception(self, exception: Exception) -> None:
         """Answer 500; where an answer has begun, end the connection so that the client sees that it is not complete."""

@@ -21,6 +21,7 @@ import httptools
 from proxy.descriptors import NO_MORE
 from proxy.errors import error_body, error_headers
 from proxy.headers import Headers, first
+from proxy.targets import split, with_host
 from proxy.waiting import BODY, KEPT, UNUSED, Pace, Room, client_of
 from routing.paths import dialect_of_path, is_own
 
@@ -351,12 +352,11 @@ class HttpProtocol(asyncio.Protocol):
             return False
         words = data[:end].split()
         target = words[1] if len(words) > 1 else b""
-        origin = _origin_form(target)
-        if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(_path_of(origin)):
+        if len(words) == 3 and words[2].startswith(b"HTTP/1") and is_own(_path_of(split(target)[1])):
             self._closing = True
             self.context.connections.discard(self)
             self.context.room.gone(self, self._address)
-            self.context.hand_over(self.transport, data if origin is target else data.replace(target, origin, 1))
+            self.context.hand_over(self.transport, data)
             return False
         if self._is_for_pages:
             self._url = target
@@ -501,7 +501,8 @@ class HttpProtocol(asyncio.Protocol):
             raise BadRequest(TOO_LONG)
         self.mid_head = False
         self._received_bytes = 0
-        parser, url = self._parser, _origin_form(self._url)
+        parser = self._parser
+        authority, url = split(self._url)
         version, method = parser.get_http_version(), parser.get_method().decode("ascii")
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not HTTP/1.1.")
@@ -510,6 +511,8 @@ class HttpProtocol(asyncio.Protocol):
         if url[:1] != b"/":
             raise BadRequest("The request's target is no path.")
         _check_head(self._headers, version)
+        if authority is not None:
+            self._headers = with_host(self._headers, authority)
         upgrade = parser.should_upgrade()
         # HTTP/1.0 knows no other protocol to go on with (RFC 9110, section 7.8).
         websocket = upgrade and method == "GET" and version == "1.1" and _wants_websocket(self._headers)
@@ -661,17 +664,6 @@ def _head(status: int, reason: bytes, headers) -> bytes:
 
 def _path_of(target: bytes) -> bytes:
     return target.partition(b"?")[0]
-
-
-def _origin_form(target: bytes) -> bytes:
-    """Give `target` without scheme and authority, which a client may send (RFC 9112, section 3.2.2)."""
-    if target[:1] == b"/" or target[:7].lower() not in (b"http://", b"https:/"):
-        return target
-    start = target.find(b"/", 8)
-    query = target.find(b"?", 8)
-    if start < 0 or 0 <= query < start:
-        return b"/" + (target[query:] if query >= 0 else b"")
-    return target[start:]
 
 
 def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
