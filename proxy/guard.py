@@ -16,7 +16,8 @@ from django.http.request import split_domain_port, validate_host
 from proxy.headers import TOKEN, Headers, first
 from proxy.throttle import throttle
 
-FOREIGN = frozenset((b"cross-site", b"same-site"))
+# Of Sec-Fetch-Site, what is said of the server's own pages and of the address bar (https://www.w3.org/TR/fetch-metadata/).
+OWN_SITES = frozenset((b"same-origin", b"none"))
 # What Node sends of itself, by fetch and by WebSocket (undici); the other modes are of pages alone.
 PROGRAMS_MODES = frozenset((b"cors", b"websocket"))
 # By these lengths a header is looked at; most have others.
@@ -117,20 +118,23 @@ def is_browsers(found: dict[bytes, bytes], headers: Headers, upgrade: bool) -> b
         return True
     if found.get(b"sec-fetch-mode", b"cors") not in PROGRAMS_MODES:
         return True
-    origin = found.get(b"origin")
     # Libraries of WebSockets name the server's own origin; a page's socket comes with Sec-Fetch-Site or another Host.
-    if origin is not None and not (upgrade and not is_foreign(found.get(b"host", b""), origin, None)):
+    if b"origin" in found and (not upgrade or _has_foreign_origin(headers, found.get(b"host", b""))):
         return True
     if _asks_page(found.get(b"accept", b"")) is None:
         return False
     return not any(name.lower() in _KEYS for name, _ in headers)
 
 
+def _has_foreign_origin(headers: Headers, host: bytes) -> bool:
+    return any(is_foreign(host, value, None) for name, value in headers if name.lower() == b"origin")
+
+
 def is_foreign(host: bytes, origin: bytes | None, site: bytes | None) -> bool:
     """Tell whether another site's page asks, by the headers Host, Origin and Sec-Fetch-Site. Who is no browser sends none."""
     if origin is not None and origin.lower() not in (b"http://" + host.lower(), b"https://" + host.lower()):
         return True
-    return site in FOREIGN
+    return site is not None and site.lower() not in OWN_SITES
 
 
 def is_same(given: bytes, token: str) -> bool:

@@ -1,4 +1,6 @@
-"""What clients send that is LunaRoute's own, and no provider's business: cookies of its pages, its tokens, their addresses."""
+"""What is LunaRoute's own, and no provider's business: cookies of its pages, its tokens, their addresses.
+
+None is sent to a provider, and no provider sets such a cookie."""
 
 from proxy.headers import TOKEN, Headers, first
 
@@ -52,3 +54,13 @@ def _cookies(value: bytes) -> bytes:
     pairs = value.split(b";")
     kept = [pair for pair in pairs if not pair.lstrip(b' \t"').startswith(COOKIES)]
     return value if len(kept) == len(pairs) else b";".join(kept).lstrip()
+
+
+def without_own_cookies(headers: Headers) -> Headers:
+    """Give an answer's `headers` without cookies of LunaRoute's that a provider would set."""
+    return [(name, value) for name, value in headers if len(name) != 10 or not _sets_own(name, value)]
+
+
+def _sets_own(name: bytes, value: bytes) -> bool:
+    # A browser sends back what has no name as it stands: "=a=b" is a cookie a for who reads it.
+    return name.lower() == b"set-cookie" and value.lstrip(b' \t"=').startswith(COOKIES)

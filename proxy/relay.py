@@ -17,6 +17,7 @@ from proxy.frames import FrameCounter
 from proxy.handler import ProxyRequest, RawResponse, UpstreamBroken
 from proxy.headers import end_to_end, for_record, policy_for
 from proxy.keepalive import Commented, is_commentable
+from proxy.own import without_own_cookies
 from proxy.stops import Stop
 from proxy.tolls import Toll, farewell
 from routing.paths import is_billed
@@ -180,7 +181,7 @@ def relayed(exchange: Exchange, request: ProxyRequest, response: Response, *more
     if exchange.capture is not None:
         exchange.capture.response_head(ResponseHead(response.status, for_record(response.headers)))
     exchange.status = response.status
-    passed = [*end_to_end(response.headers), *more]
+    passed = [*without_own_cookies(end_to_end(response.headers)), *more]
     if not response.upgraded:
         passed += policy_for(response.status, passed)
         relay = Relay(exchange, response)

@@ -11,6 +11,7 @@ from proxy.errors import NotServed, UpstreamError
 from proxy.exchange import Exchange
 from proxy.handler import ProxyRequest
 from proxy.headers import end_to_end, first
+from proxy.own import without_own_cookies
 from proxy.protocol import TOO_SLOW
 from proxy.state import Target
 
@@ -170,7 +171,7 @@ def _frame(parts: list[bytes], body, chunked: bool, complete: bool) -> None:
 
 def _relay_informational(request: ProxyRequest):
     def relay(status: int, headers) -> None:
-        message = {"type": "http.response.start", "status": status, "headers": end_to_end(headers)}
+        message = {"type": "http.response.start", "status": status, "headers": without_own_cookies(end_to_end(headers))}
         asyncio.ensure_future(_send_if_there(request, message))
 
     return relay

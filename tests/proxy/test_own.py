@@ -101,3 +101,24 @@ def test_what_assistants_get_passes_as_it_came(kind):
 def test_an_answer_in_json_has_the_providers_headers_alone(raw, upstream):
     answer = raw.request(body=json.dumps({"model": "m", "messages": []}).encode())
     assert answer.header(b"content-security-policy") is None
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        b"lunaroute_session_8081=x; Path=/", b" lunaroute_csrf=x", b"lunaroute_access_8081", b"=lunaroute_session=x", b"\t= lunaroute_a=x",
+        b"messages=x; Path=/", b"=messages=x", b'"lunaroute_a"=x',
+    ],
+)  # fmt: skip
+def test_a_provider_sets_no_cookie_of_lunaroutes(raw, upstream, cookie):
+    async def script(exchange):
+        await exchange.read_body()
+        theirs = b"Set-Cookie: a=lunaroute_x; Path=/\r\nset-cookie: messagesX=1\r\n"
+        ours = b"Set-Cookie: %b\r\nSET-COOKIE:%b\r\n" % (cookie, cookie)
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\n%b%b\r\n" % (theirs, ours))
+        await exchange.send(b"HTTP/1.1 200 OK\r\n%b%bcontent-length: 2\r\n\r\n{}" % (ours, theirs))
+
+    upstream.script(script)
+    for answer in (raw.request(), raw.answer()):
+        cookies = [value for name, value in answer.headers if name.lower() == b"set-cookie"]
+        assert cookies == [b"a=lunaroute_x; Path=/", b"messagesX=1"], answer.head

@@ -31,6 +31,9 @@ FOREIGN = {
     "a sandboxed frame": b"Origin: null\r\n",
     "another port": b"Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n",
     "no origin": b"Sec-Fetch-Site: cross-site\r\n",
+    "another case": b"Sec-Fetch-Site: CROSS-SITE\r\n",
+    "two sites": b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Site: same-origin\r\n",
+    "two origins": b"Origin: https://evil.example\r\nOrigin: http://localhost\r\n",
 }
 
 
@@ -98,6 +101,14 @@ def test_nor_does_a_websocket_of_such_a_page(keyed, upstream):
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://localhost:{keyed.port}/v1/responses", origin="https://evil.example", proxy=None).close()
     assert refused.value.response.status_code == 403
+    assert not upstream.requests
+
+
+def test_nor_does_one_that_names_its_origin_and_another(keyed, upstream):
+    handshake = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+    own, foreign = b"Origin: http://localhost:%d\r\n" % keyed.port, b"Origin: https://evil.example\r\n"
+    for origins in (own + foreign, foreign + own):
+        assert ask(keyed, handshake + origins, b"/v1/responses", method=b"GET").status in (400, 403)
     assert not upstream.requests
 
 
