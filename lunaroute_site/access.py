@@ -18,9 +18,9 @@ from django.utils.crypto import salted_hmac
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from proxy.forwarded import is_loopback
+from proxy.forwarded import is_loopback, place_of
 from proxy.guard import NOT_OURS, is_foreign, is_same
-from proxy.throttle import place_of, throttle
+from proxy.throttle import throttle
 from team import audit
 from team.access import refuse, token_of
 

@@ -36,11 +36,12 @@ from lunaroute_site.peers import Peers  # noqa: E402
 from lunaroute_site.tls import Certificates, TlsTransport  # noqa: E402
 from proxy import descriptors, last_words, state  # noqa: E402
 from proxy import link as limits  # noqa: E402
+from proxy.forwarded import place_of  # noqa: E402
 from proxy.handler import DataPlane  # noqa: E402
 from proxy.link import RecorderLink  # noqa: E402
 from proxy.protocol import HttpProtocol, ServerContext  # noqa: E402
 from proxy.targets import is_printable, split  # noqa: E402
-from proxy.waiting import BODY, UNUSED, Limits, Pace, Room, client_of  # noqa: E402
+from proxy.waiting import BODY, UNUSED, Limits, Pace, Room  # noqa: E402
 
 logger = logging.getLogger("lunaroute.server")
 
@@ -138,7 +139,7 @@ class OwnChannel(HTTPChannel):
         self._clock = self.factory.server.loop.time
         self._since, self._pace = self._clock(), Pace()
         peer = self.transport.getPeer()
-        self._address = client_of(peer.host)
+        self._address = place_of(peer.host)
         self.room.come(self, self._address, 0 if isinstance(self.transport, TlsTransport) else self.transport.fileno())
         super().connectionMade()
 

@@ -7,6 +7,7 @@ end of X-Forwarded-For, so the client is the last address that is not a trusted 
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from proxy.headers import Headers
 
@@ -46,12 +47,10 @@ class Trusted:
         return known
 
     def _has(self, address: str) -> bool:
-        try:
-            found = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        found = getattr(found, "ipv4_mapped", None) or found
-        return any(found in network for network in self._networks if network.version == found.version)
+        found = _plain(address)
+        return found is not None and any(
+            found in network for network in self._networks if network.version == found.version
+        )
 
     def client(self, peer: str, chain: Iterable[str]) -> str:
         """Give the address of the client that `peer`, a trusted proxy, speaks for; `chain` is what it was told.
@@ -60,9 +59,7 @@ class Trusted:
         """
         for text in reversed(list(chain)):
             address = _WITH_PORT.sub(lambda match: match[1] or match[2], text)
-            try:
-                ipaddress.ip_address(address.partition("%")[0])
-            except ValueError:
+            if _plain(address) is None:
                 return UNKNOWN
             peer = address
             if not self.has(address):
@@ -78,8 +75,28 @@ def forwarded_for(headers: Headers) -> list[str]:
 
 def is_loopback(address: str) -> bool:
     """Tell whether `address` is one of this machine's own."""
+    found = _plain(address)
+    return found is not None and found.is_loopback
+
+
+@lru_cache(1024)
+def place_of(address: str) -> str:
+    """Give what stands for one client: an IPv4 address, or the 64 bits of IPv6 that a network gets (RFC 6177).
+
+    What is no address stands for itself.
+    """
+    found = _plain(address)
+    if found is None:
+        return address
+    if found.version == 4 or found.is_loopback:
+        return str(found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, without a zone, and as IPv4 where it is one that is written as IPv6. None: it is no address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

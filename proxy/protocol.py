@@ -20,9 +20,10 @@ import httptools
 
 from proxy.descriptors import NO_MORE
 from proxy.errors import error_body, error_headers
+from proxy.forwarded import place_of
 from proxy.headers import Headers, first
 from proxy.targets import split, with_host
-from proxy.waiting import BODY, KEPT, UNUSED, Pace, Room, client_of
+from proxy.waiting import BODY, KEPT, UNUSED, Pace, Room
 from routing.paths import dialect_of_path, is_own
 
 # Bytes in one direction at which the other side is held up, per stream.
@@ -420,12 +421,12 @@ class HttpProtocol(asyncio.Protocol):
     @property
     def _address(self) -> str:
         peer = self._peers[0]
-        return client_of(peer[0]) if peer is not None else ""
+        return place_of(peer[0]) if peer is not None else ""
 
     def client(self) -> str:
         """Give the address that this connection counts for: where a proxy is trusted, that of whom it speaks for."""
         client = self.cycle.scope["client"] if self.cycle is not None else None
-        return client_of(client[0]) if client is not None else self._address
+        return place_of(client[0]) if client is not None else self._address
 
     def waits(self) -> tuple[int, float] | None:
         """Give what for and since when this connection waits for its client (proxy/waiting.py)."""

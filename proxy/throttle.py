@@ -5,13 +5,13 @@ at, not even what is right, or guessing would go on; but a token that has come r
 behind one address, or the programs of one machine, do not shut each other out.
 """
 
-import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
 from time import monotonic
+
+from proxy.forwarded import place_of
 
 # Failures within so many seconds, after which one waits; and the most addresses, and proven tokens, that are remembered.
 FAILURES, WITHIN, ADDRESSES = 5, 60.0, 10_000
@@ -71,19 +71,6 @@ class Throttle:
             return 0.0
         seconds = max(failures[0][0] + WITHIN - self._clock(), 0.0)
         return 0.0 if seconds and given and (place, _digest(given)) in self._proven else seconds
-
-
-@lru_cache(1024)
-def place_of(address: str) -> str:
-    """Give what counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address lies in."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    found = getattr(found, "ipv4_mapped", None) or found
-    if found.version == 4:
-        return str(found)
-    return str(ipaddress.ip_network((found, 64), strict=False).network_address)
 
 
 def _digest(given: bytes) -> bytes:

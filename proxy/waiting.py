@@ -4,7 +4,6 @@ A connection *waits* as long as no whole request has come on it. Once one has, i
 ends it. Nothing here has a timer: the server looks at all connections now and then.
 """
 
-import ipaddress
 from collections import defaultdict
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -150,13 +149,3 @@ class Room:
     def _bound(self, address: str) -> int:
         is_many = address in ("127.0.0.1", "::1", "") or (self._trusted is not None and self._trusted.has(address))
         return self.limits.unfinished * (MANY if is_many else 1)
-
-
-def client_of(address: str) -> str:
-    """Give what stands for one client: an address of IPv4, or the 64 bits of IPv6 that a network gets (RFC 6177)."""
-    if ":" not in address:
-        return address
-    found = ipaddress.IPv6Address(address.partition("%")[0])
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return address if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False))

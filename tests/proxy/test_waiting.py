@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from proxy import descriptors
+from proxy.forwarded import place_of
 from proxy.protocol import HttpProtocol, ServerContext
-from proxy.waiting import AT_ONCE, BODY, KEPT, MANY, UNUSED, Limits, Pace, Room, client_of
+from proxy.waiting import AT_ONCE, BODY, KEPT, MANY, UNUSED, Limits, Pace, Room
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import eventually, start_server
 
@@ -196,7 +197,7 @@ def test_when_descriptors_run_out_those_go_first_that_nothing_has_come_on(room):
     ],
 )
 def test_an_address_of_ipv6_stands_for_its_network(address, client):
-    assert client_of(address) == client
+    assert place_of(address) == client
 
 
 # -- a server -----------------------------------------------------------------------------------------------------

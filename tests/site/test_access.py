@@ -14,9 +14,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from lunaroute_site import access, owner
-from proxy.forwarded import is_loopback
+from proxy.forwarded import is_loopback, place_of
 from proxy.guard import Guard
-from proxy.throttle import ADDRESSES, FAILURES, WITHIN, Throttle, place_of
+from proxy.throttle import ADDRESSES, FAILURES, WITHIN, Throttle
 from tests.site.test_commands import run
 from tests.support.raw import RawClient, assert_error
 from tests.support.server import RunningServer, start_server
