@@ -215,7 +215,7 @@ def hosts(count: int) -> Iterator[tuple[list[RunningServer], dict[str, str], str
         )
         stack.callback(provider.terminate)
         url = stack.enter_context(postgres())
-        redis_url = f"redis://127.0.0.1:{stack.enter_context(ValkeyServer()).port}/0"
+        redis_url = f"redis://127.0.0.1:{stack.enter_context(ValkeyServer(port=free_port())).port}/0"
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lunaroute-hosts-")))
         config = base / "team.yaml"
         config.write_text("team: {enabled: true}\n")

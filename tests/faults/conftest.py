@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.databases import new_database
 from tests.support.faulty import REFUSE, FaultyProxy
-from tests.support.server import RunningServer, eventually, start_server
+from tests.support.server import RunningServer, eventually, free_port, start_server
 from tests.support.upstream import FakeUpstream
 
 ANSWER = {
@@ -92,7 +92,7 @@ def site(tmp_path, postgres_url: str, upstream: FakeUpstream) -> Iterator[Site]:
 
     upstream.script(answer)
     directory = postgres_url.partition("host=")[2]
-    with new_database(postgres_url) as url, ValkeyServer() as valkey:
+    with new_database(postgres_url) as url, ValkeyServer(port=free_port()) as valkey:
         database = FaultyProxy(f"{directory}/.s.PGSQL.5432")
         redis = FaultyProxy(("127.0.0.1", valkey.port))
         name = url.partition("?")[0].rpartition("/")[2]

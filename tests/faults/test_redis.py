@@ -9,7 +9,7 @@ from lunaroute_site.celery import without_traceback
 from tests.faults.conftest import Traffic
 from tests.support.faulty import PASS, REFUSE, STALL, FaultyProxy
 from tests.support.live import LivePage
-from tests.support.server import eventually
+from tests.support.server import eventually, free_port
 
 
 def test_without_redis_requests_are_served_and_recorded_and_pages_follow_again(site):
@@ -57,7 +57,7 @@ def test_the_worker_works_again_when_redis_is_back(site):
 def test_a_message_that_cannot_be_acknowledged_is_told_in_a_line(caplog):
     logger = logging.getLogger("test.request")
     logger.addFilter(without_traceback)
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         proxy = FaultyProxy(("127.0.0.1", valkey.port))
         with Connection(f"redis://127.0.0.1:{proxy.port}/0") as connection:
             queue = connection.SimpleQueue("tasks")

