@@ -167,9 +167,7 @@ def _migrated_database() -> Path:
     """A database with all tables and nothing in them, made once in a process: to make the tables takes a while."""
     home = Path(tempfile.mkdtemp(prefix="lunaroute-migrated-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate"], cwd=ROOT, env=environment(home), capture_output=True, check=True
-    )
+    zygote.run("manage.py", ["migrate"], environment(home)).check_returncode()
     return home / ".lunaroute" / "db.sqlite3"
 
 
