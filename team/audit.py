@@ -25,13 +25,13 @@ from team.models import AuditEntry
 
 logger = logging.getLogger("lunaroute.audit")
 
-# A session and all below it; the image of a message; the admin's pages of the record.
-_READ = re.compile(r"/(ui/)?sessions/[^/]+(/.*)?|/ui/images/.*|/admin/record/(session|exchange|toolcall)/.+")
+# A session and all below it; the image of a message; the admin's pages of the record. A part of a path may have newlines.
+_READ = re.compile(r"(?s)/(ui/)?sessions/[^/]+(/.*)?|/ui/images/.*|/admin/record/(session|exchange|toolcall)/.+")
 _EXPORT = re.compile(r"/sessions/[^/]+/(export|exchanges/[^/]+/raw)")
 _LIST = re.compile(
     r"/sessions/?|/ui/?|/ui/sessions/?|/ui/analytics/?|/ui/live|/admin/record/(session|exchange|toolcall)/"
 )
-_LOGIN = re.compile(r"/login(/.*)?|/owner/.*|/admin/login/|/logout|/admin/logout/")
+_LOGIN = re.compile(r"(?s)/login(/.*)?|/owner/.*|/admin/login/|/logout|/admin/logout/")
 _SESSION = re.compile(r"/(?:ui/|ui/live/)?sessions/([^/]+)")
 # The secret in the path of the owner's link, of a client's token.
 _SECRET = re.compile(r"^(/owner/|/t/)[^/?]+")

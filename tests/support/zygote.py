@@ -160,6 +160,8 @@ def _import_all() -> None:
     for name in (*LIBRARIES, *MODULES):
         import_module(name)
     assert not OWN_TO_EACH & set(sys.modules), OWN_TO_EACH & set(sys.modules)
+    # A password is hashed a million times over, which takes a third of a second, and again at each sign-in.
+    sys.modules["django.contrib.auth.hashers"].PBKDF2PasswordHasher.iterations = 1000
     # As if nobody had asked for settings, nor for the database.
     settings._wrapped = empty
     sys.modules["lunaroute_site.config"].current.cache_clear()

@@ -100,6 +100,9 @@ def test_wrong_tokens_are_on_the_log_without_themselves(watched):
         ("HEAD", "/ui/sessions/x", set(), "read"), ("GET", "/sessions/x/export", set(), "export"), ("DELETE", "/sessions/x", set(), "delete"),
         ("GET", "/ui/images/ab/openai/0", set(), "read"), ("GET", "/admin/record/session/1/change/", set(), "read"),
         ("GET", "/api/stats/overview", set(), ""), ("POST", "/login", set(), "login"), ("GET", "/login", set(), ""),
+        ("GET", "/admin/record/session/1\n/change/", set(), "read"), ("GET", "/sessions/x/\n", set(), "read"),
+        ("GET", "/sessions/x\n/export", set(), "export"), ("GET", "/ui/images/ab\n/openai/0", set(), "read"),
+        ("GET", "/owner/x\n", set(), "login"), ("POST", "/login/\nx", set(), "login"),
     ],
 )  # fmt: skip
 def test_each_request_has_its_name(method, path, names, action):
