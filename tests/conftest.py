@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 # Before Django's settings are read: a home of its own, and nothing of the developer's environment.
 for _name in list(os.environ):
@@ -69,6 +70,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in fixtures):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_looked_for_once() -> Iterator[None]:
+    """Let Django's own client, of which a test has one or more, not look through all static files for each."""
+    look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
+
+    def once(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = once
+    yield
+    WhiteNoiseMiddleware.add_files_from_finders = look
 
 
 @pytest.fixture(scope="session")

@@ -4,4 +4,4 @@ from bench.hosts import bench_hosts
 
 
 def test_nothing_is_lost_doubled_mixed_up_or_shown_to_another_user():
-    assert bench_hosts(minutes=0.3, every=3, rate=20, seed=7)
+    assert bench_hosts(minutes=0.2, every=2, rate=12, seed=7)

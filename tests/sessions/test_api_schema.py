@@ -70,7 +70,7 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(application):
             cases.append(operation.as_strategy(path_parameters=ids))
 
         @settings(
-            max_examples=8 * len(cases), deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+            max_examples=4 * len(cases), deadline=None, derandomize=True, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(st.one_of(cases))
