@@ -20,6 +20,7 @@ MISSING = (
     "LunaRoute asks who you are: send your token in the header x-lunaroute-token, "
     "or have /t/<token> at the end of the base URL; /ui/account gives one."
 )
+TWICE = "Your token stands in this address a second time: from there it would go to the provider. Leave it out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Identities:
             throttle.failed(address, token)
             return Refused(401, UNKNOWN)
         throttle.passed(address, token)
+        if token in scope["raw_path"] or token in scope["query_string"]:
+            return Refused(400, TWICE)
         scope["owner"], scope["projects"] = user.name, user.projects
         return None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.identity import MISSING, UNKNOWN, Identities, User, digest
+from proxy.identity import MISSING, TWICE, UNKNOWN, Identities, User, digest
 
 KNOWN = Identities({digest(b"lr_good"): User("alice"), digest(b"lr_old"): User("bob", 1.0)})
 
@@ -54,4 +54,19 @@ def test_who_is_known_goes_on_without_the_token(given, path, target):
 def test_who_is_not_is_told_so(given, why):
     refused = KNOWN.take(given)
     assert (refused.status, refused.message) == (401, why)
+    assert "owner" not in given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        scope(b"/t/lr_good/v1/messages", query=b"a=/t/lr_good/"),
+        scope(b"/t/lr_good/t/lr_good/v1/messages"),
+        scope(b"/v1/messages", (b"x-lunaroute-token", b"lr_good"), query=b"token=lr_good"),
+        scope(b"/v1/lr_good", (b"x-lunaroute-token", b"lr_good")),
+    ],
+)
+def test_no_token_goes_on_in_another_place_of_the_address(given):
+    refused = KNOWN.take(given)
+    assert (refused.status, refused.message) == (400, TWICE)
     assert "owner" not in given
