@@ -51,7 +51,7 @@ class Serving:
             clock=perf_counter,  # by which exchanges are timed
             tell=metrics.Counting(),
         )
-        self.on_loaded: Callable[[], None] = lambda: None  # what else is loaded from the database is to be loaded anew
+        self.load_more: Callable[[], None] = lambda: None  # what else is loaded from the database; requests wait for it
         self._definitions: sources.Definitions | None = None
         mark = self._watch.mark()
         http_server = settings.http_server
@@ -88,6 +88,7 @@ class Serving:
         revision.listen()
 
     def _load(self) -> Loaded:
+        self.load_more()
         definitions = sources.load(*self._file, before=self._definitions)
         found = None
         if self._is_shared:
@@ -119,7 +120,6 @@ class Serving:
             self.board.follow(*found)
         live.serve(self.board, self.state.router, definitions)
         self._watch.take(mark)
-        self.on_loaded()
         if not definitions.is_complete:
             self._watch.again_in(RETRY_AFTER)
 

@@ -54,7 +54,7 @@ def run(settings, listeners: list[socket.socket], control: socket.socket, has_re
         hub.listeners.append(limits.count)
         hub.other_listeners.append(limits.heard)
         limits.begin()
-        serving.on_loaded = limits.look_soon
+        serving.load_more = limits.look_again
     connections.close_all()
     peers = Peers(reactor._asyncioEventloop, lambda: packed(number, REGISTRY.collect())) if number else None
     if peers is not None:

@@ -80,7 +80,7 @@ def user_of(headers: Any, request: HttpRequest) -> Any | None:
     if request.session.get(SESSION_KEY) is None:
         return None
     user = get_user(request)
-    return user if user.is_authenticated and user.is_active else None
+    return user if user.is_authenticated and user.is_active and not tokens.is_ended(request.session, user) else None
 
 
 def token_of(headers: Any) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
@@ -54,8 +55,13 @@ class Keeper(threading.Thread):
         self.look()
         self.start()
 
-    def look_soon(self) -> None:
-        """Sum up now: limits may have changed."""
+    def look_again(self) -> None:
+        """Take what the limits are now, and sum up soon. Raises nothing, as `look`."""
+        with suppress(Error):  # said by the look that follows
+            limits = _limits()
+            with self._lock:
+                self._limits = limits
+            self._tell()
         self._wake.set()
 
     def stop(self) -> None:
@@ -104,7 +110,7 @@ class Keeper(threading.Thread):
     def look(self) -> None:
         """Sum up. Raises nothing: where the database cannot be asked, all stays as it is."""
         try:
-            limits = {row.user.get_username() if row.user else "": row for row in Limit.objects.select_related("user")}
+            limits = _limits()
             used, elsewhere = (used_by_all(), _elsewhere()) if limits else ({}, {})
         except Error as error:
             if not self._is_in_trouble:
@@ -144,6 +150,10 @@ class Keeper(threading.Thread):
             requests = {user: limit.requests_per_minute or 0 for user, limit in self._limits.items() if user}
             default = self._limits[""].requests_per_minute or 0 if "" in self._limits else 0
             self._meter.use(requests, default, stops, self._elsewhere)
+
+
+def _limits() -> dict[str, Limit]:
+    return {row.user.get_username() if row.user else "": row for row in Limit.objects.select_related("user")}
 
 
 def used_by_all() -> dict[str, Used]:

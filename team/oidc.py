@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 from requests.exceptions import RequestException
 
 from sessions.models import Session
-from team import audit
+from team import audit, tokens
 from team.models import Login
 from team.pages import BACKEND, target_of
 
@@ -71,6 +71,7 @@ def callback(request: HttpRequest) -> HttpResponse:
         return _failed(request, error)
     wanted = target_of(request, request.session.pop(NEXT, ""))
     login(request, user, backend=BACKEND)
+    tokens.mark(request.session, "")
     return HttpResponseRedirect(wanted)
 
 

@@ -57,20 +57,28 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         user = _user(request)
         if user is not None:
             login(request, user, backend=BACKEND)
+            tokens.mark(request.session, "" if _name(request) else _secret(request))
             return HttpResponseRedirect(wanted)
         return render(request, "team/login.html", {**context, "is_wrong": True}, status=HTTPStatus.UNAUTHORIZED)
     return render(request, "team/login.html", context)
 
 
 def _user(request: HttpRequest) -> Any | None:
-    name, password = request.POST.get("username", "").strip(), request.POST.get("password", "")
-    if name:
-        return authenticate(request, username=name, password=password)
-    user = tokens.user_of(password.strip())
+    if name := _name(request):
+        return authenticate(request, username=name, password=request.POST.get("password", ""))
+    user = tokens.user_of(_secret(request))
     if user is None:
         # Counted as other wrong guesses are (lunaroute_site/access.py).
         user_login_failed.send(sender=__name__, credentials={}, request=request)
     return user
+
+
+def _name(request: HttpRequest) -> str:
+    return request.POST.get("username", "").strip()
+
+
+def _secret(request: HttpRequest) -> str:
+    return request.POST.get("password", "").strip()
 
 
 @require_POST

@@ -14,6 +14,8 @@ from team.models import Limit, Project, Token
 
 # Before it, so that scanners for secrets know what they have found.
 PREFIX = "lr_"
+# In a browser's session: by which token it was signed in.
+_BY_TOKEN = "team_token"
 
 
 def make(user: Any, name: str, expires_at: datetime | None = None) -> tuple[Token, str]:
@@ -26,8 +28,23 @@ def make(user: Any, name: str, expires_at: datetime | None = None) -> tuple[Toke
 
 
 def user_of(token: str) -> Any | None:
-    """Give the active user of a token, or None."""
-    row = Token.objects.select_related("user").filter(digest=digest(token.encode("utf-8", "replace"))).first()
+    """Return the active user of a token, or None."""
+    return _user_by(digest(token.encode("utf-8", "replace")))
+
+
+def mark(session: Any, token: str) -> None:
+    """Note in a browser's session that it was signed in by `token`, with which it ends; or, with "", by something else."""
+    session[_BY_TOKEN] = digest(token.encode()).hex() if token else ""
+
+
+def is_ended(session: Any, user: Any) -> bool:
+    """Return whether a browser's session was signed in by a token that is none of `user` any more."""
+    by = session.get(_BY_TOKEN, "")
+    return bool(by) and _user_by(bytes.fromhex(by)) != user
+
+
+def _user_by(key: bytes) -> Any | None:
+    row = Token.objects.select_related("user").filter(digest=key).first()
     if row is None or not row.user.is_active or (row.expires_at and row.expires_at <= datetime.now(UTC)):
         return None
     return row.user

@@ -1,7 +1,9 @@
 """Limits and refusing budgets count each request of a WebSocket, and what is not let in does not reach the provider."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -15,11 +17,8 @@ from tests.team.test_limits import limit
 @pytest.fixture(scope="module")
 def sockets(provider, tmp_path_factory) -> Iterator[Team]:
     team = make_team(tmp_path_factory.mktemp("sockets"), CONFIG, provider)
-    for who, many in (("alice", "3"), ("bob", "2"), ("dora", "1")):
+    for who, many in (("alice", "3"), ("bob", "2")):
         limit(team, user=who, requests_per_minute=many)
-    # Limits count within moments, and all at once: when the last one does, the others do.
-    provider.script(answer)
-    eventually(lambda: team.ask("dora", "hello", "of-dora").status_code == 429, "the limits")
     yield team
     assert team.server.stop() == 0, team.server.output()
     assert "Traceback" not in team.server.output(), team.server.output()
@@ -71,3 +70,11 @@ def test_each_response_counts_and_the_one_too_many_is_not_sent(sockets, upstream
     found = eventually(lambda: rows() if len(rows()) == many + 2 else None, "the record of all")
     assert [row[0] for row in found] == [1] * many + [0, 0]
     assert all(row[1].startswith("budget") for row in found[-2:])
+
+
+def test_a_limit_counts_from_the_next_request_on_for_any_number_at_once(sockets, upstream):
+    upstream.script(answer)
+    limit(sockets, user="dora", requests_per_minute="5")
+    with ThreadPoolExecutor(30) as pool:
+        statuses = Counter(pool.map(lambda _: sockets.ask("dora", "hello", "of-dora").status_code, range(30)))
+    assert statuses == {200: 5, 429: 25}

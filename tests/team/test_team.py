@@ -71,9 +71,18 @@ def test_a_revoked_token_is_one_no_more_at_once(team):
         token = re.search(r"lr_[\w-]+", page)[0]
         ask = {"json": {"model": "m", "messages": []}, "headers": {"x-lunaroute-token": token}, "trust_env": False}
         assert httpx.post(f"{team.server.url}/v1/messages", **ask).status_code == 200
+        with httpx.Client(base_url=team.server.url, headers={"accept": "text/html"}, trust_env=False) as other:
+            other.get("/login")
+            assert other.post("/login", data={"username": "", "password": token, **_csrf(other)}).status_code == 302
+            assert other.get("/ui/account").status_code == 200
+            signed_in = dict(other.cookies)
         revoke = re.search(r"/ui/account/tokens/\d+/revoke(?=\"[^>]*>(?:(?!/tr>).)*old laptop)", page, re.DOTALL)[0]
         assert browser.post(revoke, data=_csrf(browser)).status_code == 302
     assert httpx.post(f"{team.server.url}/v1/messages", **ask).status_code == 401
+    # Nor is a browser signed in any more that it had signed in.
+    with httpx.Client(base_url=team.server.url, cookies=signed_in, trust_env=False) as other:
+        assert other.get("/ui/account").status_code in (302, 401)
+        assert other.get("/sessions").status_code == 401
     assert (
         httpx.get(
             f"{team.server.url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False
