@@ -24,6 +24,7 @@ http = get_asgi_application()
 ROOT_PATH = b"daphne-root-path"
 
 from lunaroute_site.access import knows_token  # noqa: E402 (needs Django's apps)
+from routing import revision  # noqa: E402
 from sessions.live import routes  # noqa: E402
 from sessions.viewing import look_as  # noqa: E402
 from team.access import NOBODY, viewer_of_headers, viewer_of_socket  # noqa: E402
@@ -56,8 +57,10 @@ async def _may_enter(scope: dict) -> bool:
     address = scope["client"][0] if scope.get("client") else ""
     if not settings.LUNAROUTE.team.enabled:
         return knows_token(texts, cookies, address)
+    # Asked again while it is open: now and then, and when users, tokens or projects have changed.
+    scope["viewer"], scope["access_now"] = partial(viewer_of_headers, texts, cookies), revision.counter().value
+    scope["access"] = revision.counter().value()
     viewer = await database_sync_to_async(viewer_of_socket)(texts, cookies, scope["path"], address)
-    scope["viewer"] = partial(viewer_of_headers, texts, cookies)  # asked again while it is open
     look_as(viewer or NOBODY)
     return viewer is not None
 

@@ -35,7 +35,7 @@ MAX_PAUSE = 60
 MAX_PIECES, MAX_SESSIONS = 200, 1000
 # Close codes: of RFC 6455, and our own for what trying again does not help.
 TRY_LATER, FAILED, BAD_MESSAGE, SIGNED_OUT, UNKNOWN = 1013, 1011, 4400, 4401, 4404
-# Seconds for which a socket's user is not asked for again.
+# Seconds for which a socket's user is not asked for again, unless something of users has changed.
 TRUSTED_FOR = 5
 
 
@@ -130,12 +130,15 @@ class LiveSocket(AsyncWebsocketConsumer):
     async def _look_again_who_follows(self) -> None:
         """In a team: a socket may outlive its user's token or membership."""
         viewer_now = self.scope.get("viewer")
-        if viewer_now is None or monotonic() < self._known_at + TRUSTED_FOR:
+        if viewer_now is None:
+            return
+        access = self.scope["access_now"]()  # differs where users, tokens or projects have changed
+        if access == self.scope["access"] and monotonic() < self._known_at + TRUSTED_FOR:
             return
         viewer = await database_sync_to_async(viewer_now)()
         if viewer is None:
             raise SignedOut
-        self._known_at = monotonic()
+        self._known_at, self.scope["access"] = monotonic(), access
         if viewer != viewing.current():
             viewing.look_as(viewer)
             self._dirty = True
