@@ -2,6 +2,7 @@
 data, commands and sentences."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from pii.detectors.base import Hit, after, before, look, search
 from pii.detectors.literals import Literal, is_settled, literal
@@ -66,8 +67,15 @@ _NOT_A_SECRET = search(
     r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public)[_-]?token|(?:csrf|xsrf)[a-z_-]{0,16}token"
     r"|authenticity[_-]?token|verificationtoken|antiforgery[a-z_-]{0,8}token|public[_-]?key"
 )
+_OF_NO_SECRET = look("(?i)token|key")  # what all of them have: `re` sees it sooner
 _IS_PASSWORD = look(rf"(?i)(?:.*[^A-Za-z])?(?:{_PASSWORD}|identified|login|--?(?:\w+-)?pass\w*|--pw|requirepass)$")
 _IS_PAIR = look(rf"(?i){_PAIR}$")
+
+
+@lru_cache(maxsize=1024)
+def _meaning(name: bytes) -> tuple[bool, bool]:
+    """Whether a name is that of a pair in base64, or of a password. Texts have few names, and many times the same."""
+    return bool(_IS_PAIR.match(name)), bool(_IS_PASSWORD.match(name))
 
 
 def _judged(found: Literal, data: bytes, name: bytes, operator: bytes, space: bytes) -> float:
@@ -76,13 +84,14 @@ def _judged(found: Literal, data: bytes, name: bytes, operator: bytes, space: by
     quote = found.quote
     if found.in_call and data[found.end : found.end + 1] in (b"(", b"["):
         return 0
-    if _IS_PAIR.match(name):
+    is_pairs, is_passwords = _meaning(name)
+    if is_pairs:
         return 0.85 if is_pair(value) or (len(value) >= 20 and is_token(value)) else 0
     if operator[-1:] in b"\"'` (-" and operator.strip() in (b"", b"-", b"--", b"(") and b" " in value:
         return 0  # a label and its sentence
     if operator.strip() in (b"-", b"--") and not (value[:1].isalnum() and any(48 <= byte < 58 for byte in value[1:])):
         return 0
-    if _IS_PASSWORD.match(name):
+    if is_passwords:
         in_code = not quote and (
             found.in_call
             or (bool(space or operator[-1:] in b" \t") and b":" not in operator and not _is_spoken(operator))
@@ -109,7 +118,8 @@ def _read(data: bytes, at: int) -> tuple[int, Literal | None, bytes, bytes, byte
     """The value of the name at `at`: where it may begin, itself, and name, operator and space before it."""
     if parts := _PARTS.match(data, at):
         name, operator, space = parts["name"], parts["operator"], parts["space"]
-        if _NOT_A_SECRET.search(before(data, at, 16) + name):
+        named = before(data, at, 16) + name
+        if _OF_NO_SECRET.search(named) and _NOT_A_SECRET.search(named):
             return None
         if operator[-1:] == b"=" and after(data, parts.end(), 1) in (b"=", b">"):
             return None

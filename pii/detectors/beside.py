@@ -50,7 +50,7 @@ _ENTRY = look(
 def _of_kubernetes(data: bytes) -> Iterator[Hit]:
     """Values of `data` of a Secret: base64 (Kubernetes' API, core/v1)."""
     done = 0
-    for match in _SECRET.finditer(data):
+    for match in _SECRET.near(data, (b"Secret",), 13, 19):
         start, end = max(match.start() - _WINDOW, done), match.end() + _WINDOW
         if end <= done:
             continue
@@ -76,5 +76,4 @@ def _entries(block: bytes, start: int) -> Iterator[Hit]:
 def beside(data: bytes) -> Iterator[Hit]:
     """Find keys beside their vendor's name, and what Kubernetes' Secrets hold."""
     yield from _named(data)
-    if b"Secret" in data:
-        yield from _of_kubernetes(data)
+    yield from _of_kubernetes(data)

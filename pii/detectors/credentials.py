@@ -3,9 +3,7 @@ of addresses, passwords in addresses (RFC 3986, section 3.2.1), in commands and 
 
 from collections.abc import Iterator
 
-import re2
-
-from pii.detectors.base import Hit, after, look, search
+from pii.detectors.base import Hit, Match, after, look, search
 from pii.detectors.worth import classes, entropy, is_name, is_pair, is_password, is_placeholder, is_token
 
 _AUTHORIZATION = (
@@ -35,6 +33,7 @@ _SESSION = search(
 _ADDRESS = search(
     r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`/]{0,255}@[A-Za-z0-9\[]|thin:[A-Za-z0-9_]{1,64}/[^\s\"'<>`/@]{4,128}@"
 )
+_BEFORE_SIGN, _BEHIND_SIGN = 32, 3 + 128 + 1 + 256 + 2  # bytes of `_ADDRESS` at most
 _IN_ADDRESS = look(r"(?:[A-Za-z0-9+.-]+://[^\s:/@]*:|thin:[A-Za-z0-9_]+/)([^\s\"'<>`]*)@")
 _USER = r"(?:[ \t]-(?:u|-user|-proxy-user|-auth|a)|--user|--proxy-user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}"
 _IS_USER = look(_USER)
@@ -51,7 +50,7 @@ _RUN = look(r"[^\s\"'`<>]{4,8192}")
 _FIGURE = look(r"[^0-9]*[0-9]")
 
 
-def _authorization(data: bytes, match: re2._Match) -> Iterator[Hit]:
+def _authorization(data: bytes, match: Match) -> Iterator[Hit]:
     text = match.group()
     begun = 16 if text[:6].lower() == b"bearer" else 12 if text[:5].lower() == b"basic" else 8
     found = _CREDENTIALS.match(data, match.end() - begun)
@@ -94,7 +93,7 @@ def _worth_cookie(name: bytes, value: bytes) -> bool:
 def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
     if b"://" not in data and b"thin:" not in data:
         return
-    for match in _ADDRESS.finditer(data):
+    for match in _ADDRESS.near(data, (b"://", b"thin:"), _BEFORE_SIGN, _BEHIND_SIGN):
         text = match.group()
         found = _IN_ADDRESS.match(text if text[-1:] == b"@" else text[:-1])
         if not found:
@@ -105,7 +104,7 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
         yield match.start() + found.start(1), match.start() + found.end(1), 0.9, "connection-string"
 
 
-def _in_command(data: bytes, match: re2._Match) -> Iterator[Hit]:
+def _in_command(data: bytes, match: Match) -> Iterator[Hit]:
     start = match.end() - 4
     if data[start] in b"\"'":
         start += 1

@@ -22,6 +22,7 @@ _CALL = look(
     r"(?:\([ \t]*|[ \t]+(?:-String[ \t]+)?)(?:[\"'][A-Za-z_][A-Za-z_.]{1,48}[\"'],[ \t]{0,2})?"
     r"(?=[bBrRuUfFlLN@$]{0,2}#{0,3}[\"'`])|[@N&*$]{1,2}(?=[\"'`])"
 )
+_NO_CALL = frozenset(bytes((sign,)) for sign in b"\"'`\\<>0123456789")  # what none begins with, and most values do
 _OPEN = look(r"(?:[bBrRuUfFlLN@$]{1,2}#{0,3}(?=[\"'`\\]))?(?P<quote>\\{0,15}(?:\"{3}|'{3}|`{3}|[\"'`]))")
 _TYPE = look(r"[ \t]*[&*]?'?[A-Za-z_][\w.:<>\[\], |&*'?]{0,48}?[ \t]*=[ \t]*(?=[A-Za-z@&$\[]{0,24}\(?[\"'`])")
 _BLOCK = look(r"[|>][0-9+-]{0,2}[ \t]{0,8}(?:#[^\n]{0,80})?\n")
@@ -61,12 +62,20 @@ def literal(data: bytes, at: int, name: int, operator: bytes) -> Literal | None:
             return _block(data, block.end(), name)
     if operator == b">" and (element := _element(data, at)):
         return element
-    for _ in range(2):
-        if call := _CALL.match(data, at):
-            at = call.end()
+    at = _within_calls(data, at)
     if opening := _OPEN.match(data, at):
         return _string(data, opening.end(), opening["quote"])
     return _unquoted(data, at, name)
+
+
+def _within_calls(data: bytes, at: int) -> int:
+    """Where a string begins whose call begins at `at`, or one within it; `at` if there is none."""
+    for _ in range(2):
+        call = None if data[at : at + 1] in _NO_CALL else _CALL.match(data, at)
+        if not call:
+            break
+        at = call.end()
+    return at
 
 
 def is_settled(data: bytes, at: int, operator: bytes, found: Literal | None) -> bool:
@@ -80,9 +89,7 @@ def is_settled(data: bytes, at: int, operator: bytes, found: Literal | None) -> 
         return len(data) > found.end + 1
     if operator == b">" and left < _ELEMENT and b"<" not in data[at:-1]:
         return False
-    for _ in range(2):
-        if call := _CALL.match(data, at):
-            at = call.end()
+    at = _within_calls(data, at)
     opening = _OPEN.match(data, at)
     if found and (found.quote or opening):
         if found.is_closed:

@@ -10,10 +10,11 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pii.detectors.base import look, search
+from pii.detectors.base import places
 
 INVISIBLE = "\x7f"  # stands for any character without width, until it is taken out
 OTHER = "\x01"  # stands for any character that no detector knows: neither word, digit nor space
@@ -69,11 +70,11 @@ codecs.register_error("pii.plain", _replace)
 
 # JSON's and JavaScript's \u0040 and \x40 (escaped again, any number of times), RFC 3986's %40, HTML's &#64; and the
 # named references that stand for a character in a number or an address (these escaped again seven times at most).
-_ESCAPE = (
-    r"\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|%(?:25){0,7}([2-7][0-9A-Fa-f])|&(?:amp;){0,7}#([0-9]{1,6});|&(?:amp;){0,7}#[xX]([0-9A-Fa-f]{1,5});"
-    r"|&(?:amp;){0,7}(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);"
+_ESCAPES = re.compile(
+    rb"\\(?<!\\\\)\\*+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))|%(?:25){0,7}([2-7][0-9A-Fa-f])"
+    rb"|&(?:amp;){0,7}(?:#([0-9]{1,6});|#[xX]([0-9A-Fa-f]{1,5});|(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);)"
 )
-_ESCAPES, _PARTS = search(re.sub(r"\((?!\?)", "(?:", _ESCAPE)), look(_ESCAPE)  # no groups: RE2 is faster then
+_SIGNS = b"\\", b"%", b"&"  # what each begins with
 _NAMED = {
     b"nbsp": " ", b"commat": "@", b"shy": INVISIBLE, b"zwnj": INVISIBLE, b"zwj": INVISIBLE, b"period": ".",
     b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
@@ -105,13 +106,9 @@ def _as_password(match: re.Match[str]) -> str:
 
 
 _FIRST_LETTERS = frozenset(_PASSWORD.pattern[1 : _PASSWORD.pattern.index("]")])
-_LINE_ENDS = {b"\\n": b"\f\f", b"\\r": b"\f\f", b"\\t": b"\t\t"}
-_QUOTES = {b'\\\\\\"': b'""""', b'\\"': b'""'}
-_FIND_LINE_ENDS, _FIND_QUOTES = re.compile(rb"\\[nrt]"), re.compile(rb'\\(?:\\\\)?"')
-_FORM_FEEDS = bytes.maketrans(b"\f", b"\n")
-_SPARSE = (
-    1000  # characters for each that is replaced, on an average, from which on it is cheaper to replace them one by one
-)
+_LINE_END, _FORM_FEED, _TAB, _TAB_SIGN, _QUOTE = b'\n\f\tt"'
+# Characters for each that is replaced, on an average, from which on it is cheaper to go from one to the next.
+_SPARSE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,36 +137,60 @@ class Form:
         return place + 1 + shift
 
 
+def _in_english(text: str, letters: Iterable[str], times: int) -> str:
+    """The text with words for "password" in English, of which there stand these first letters in it, so many times."""
+    if times * _SPARSE > len(text):
+        return _PASSWORD.sub(_as_password, text)
+    out, done = [], 0
+    for place in sorted(place for letter in letters for place in places(text, letter)):
+        if place >= done and (match := _PASSWORD.match(text, place)):
+            out += text[done:place], _as_password(match)
+            done = match.end()
+    return "".join([*out, text[done:]]) if out else text
+
+
 def _ascii(text: str) -> bytes:
     """ASCII for a text with other characters, a byte for each."""
     encoded = text.encode("utf-8", "surrogatepass")
     counts = Counter(encoded.translate(None, _ASCII).decode("utf-8", "surrogatepass"))
-    if not _FIRST_LETTERS.isdisjoint(counts):
-        lines = text.split("\n")
-        text = "\n".join(line if line.isascii() else _PASSWORD.sub(_as_password, line) for line in lines)
+    if letters := _FIRST_LETTERS.intersection(counts):
+        text = _in_english(text, letters, sum(counts[letter] for letter in letters))
     if len(encoded) > len(text) * 5 // 4:  # dense: one pass beats a call for each run
         return text.translate(_TABLE).encode()
     for char, times in counts.most_common(_OFTEN):
         if times * _OFTEN_BY > len(text):
             text = text.replace(char, _TABLE[ord(char)])
-    return text.encode("latin-1", "pii.plain").translate(_LATIN)
+    data = text.encode("latin-1", "pii.plain")
+    return data if data.isascii() else data.translate(_LATIN)
 
 
-def _replaced(data: bytes, by: dict[bytes, bytes], pattern: re.Pattern[bytes]) -> bytes:
-    if data.count(b"\\") * _SPARSE < len(data):
-        return pattern.sub(lambda match: by[match.group()], data)
-    for escaped, plain in by.items():
-        data = data.replace(escaped, plain)
-    return data
+def _without_line_ends_and_quotes(data: bytes) -> tuple[bytes, bytes]:
+    """`data` with escaped line ends and quotes plain, and with quotes as they were: as long as before, so nothing moves."""
+    if data.count(b"\\") * _SPARSE > len(data):
+        quoted = data.replace(b"\\n", b"\f\f").replace(b"\\r", b"\f\f").replace(b"\\t", b"\t\t")
+        return quoted.replace(b"\f", b"\n").replace(b'\\\\\\"', b'""""').replace(b'\\"', b'""'), quoted
+    plain, quoted = bytearray(data.replace(b"\f", b"\n")), bytearray(data)
+    last, place = len(data) - 1, data.find(b"\\")
+    while 0 <= place < last:
+        sign = data[place + 1]
+        if sign in b"nr":
+            plain[place] = plain[place + 1] = _LINE_END
+            quoted[place] = quoted[place + 1] = _FORM_FEED
+        elif sign == _TAB_SIGN:
+            plain[place] = plain[place + 1] = quoted[place] = quoted[place + 1] = _TAB
+        elif sign == _QUOTE:
+            plain[place] = _QUOTE
+            if place > 1 and data[place - 2 : place] == b"\\\\":  # of a string in a string
+                plain[place - 2] = plain[place - 1] = _QUOTE
+        place = data.find(b"\\", place + 1)
+    return bytes(plain), bytes(quoted)
 
 
 def forms(text: str) -> list[Form]:
     """The plain forms of a text: one, or two if it has invisible characters (standing for a gap, and for nothing)."""
     data = quoted = text.encode() if text.isascii() else _ascii(text)
-    if b"\\" in data:  # line ends and quotes of an escaped text end words too; as long as they were, so nothing moves
-        quoted = _replaced(data, _LINE_ENDS, _FIND_LINE_ENDS)
-        data = quoted.translate(_FORM_FEEDS) if b"\f" in quoted else quoted
-        data = _replaced(data, _QUOTES, _FIND_QUOTES)
+    if b"\\" in data:  # line ends and quotes of an escaped text end words too
+        data, quoted = _without_line_ends_and_quotes(data)
     form = Form(data, quoted)
     if b"\\" in data or b"%" in data or b"&" in data:
         form = _unescaped(data, quoted)
@@ -187,7 +208,7 @@ def _is_inside(data: bytes, cuts: list[tuple[int, int]]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _decoded(escape: bytes) -> bytes:
-    match = _PARTS.fullmatch(escape)
+    match = _ESCAPES.fullmatch(escape)
     assert match
     json, hexadecimal, percent, decimal, html, name = match.groups()
     if name:
@@ -196,10 +217,19 @@ def _decoded(escape: bytes) -> bytes:
     return _TABLE[code].encode() if 31 < code < 0x110000 else b"\n"
 
 
+def _escapes(data: bytes) -> Iterator[re.Match[bytes]]:
+    if sum(data.count(sign) for sign in _SIGNS) * _SPARSE > len(data):
+        yield from _ESCAPES.finditer(data)
+        return
+    for place in sorted(place for sign in _SIGNS for place in places(data, sign)):  # none begins within another
+        if match := _ESCAPES.match(data, place):
+            yield match
+
+
 def _unescaped(data: bytes, quoted: bytes) -> Form:
     out, out_quoted, marks, shifts, done, length = [], [], [], [], 0, 0
     is_same = data == quoted
-    for match in _ESCAPES.finditer(data):
+    for match in _escapes(data):
         start, end = match.span()
         out += data[done:start], (plain := _decoded(match.group()))
         if not is_same:

@@ -15,8 +15,8 @@ _TEMPLATES = re.compile(
     rb"|%[A-Z_]{3,40}%|\$\{?env:\w+\}?",
     re.DOTALL,
 )
-_VARIABLE = look(r"\$[A-Za-z_]+[0-9]{0,2}$|\$[0-9@*]$|%[sdrvq]$|%\w{3,40}%$|\$\{?[A-Za-z_][\w.:>-]{0,60}\}?$")
-_CONSTANT = look(r"\$[A-Za-z_]+$|\$[A-Z_]{2,}[0-9]$|%[sdrvq]$")  # between quotes in which nothing is replaced
+_VARIABLE = r"\$[A-Za-z_]+[0-9]{0,2}$|\$[0-9@*]$|%[sdrvq]$|%\w{3,40}%$|\$\{?[A-Za-z_][\w.:>-]{0,60}\}?$"
+_CONSTANT = r"\$[A-Za-z_]+$|\$[A-Z_]{2,}[0-9]$|%[sdrvq]$"  # between quotes in which nothing is replaced
 # Values that consist of nothing else.
 _FILLERS = (
     r"your|my|the|an?|some|any|enter|insert|put|replace|replaceme|add|change|changeme|use|set|fill|paste|example|examples|sample|placeholder"
@@ -26,17 +26,20 @@ _FILLERS = (
     r"|baz|foobar|abc|new|old|current|user|username|admin|root|db|database|please|yes|no|n|a|x{3,}|\*{3,}|\.{3,}|_{3,}|-{3,}|#{3,}|0{6,}|\?{3,}"
     r"|production|prod|dev|local|before|for|from|env|vault|file|bearer|basic|random|long|strong|secure|super|very"
 )
-_PLACEHOLDER = look(rf"(?i)(?:(?:{_FILLERS})[ _.\-/:,!]{{0,3}}){{1,12}}[0-9]?[!.]?$")
-_BRACKETED = look(r"<[^<>]{0,200}>$|\[[A-Za-z_ .:-]{0,60}\]$|\{[A-Za-z_ .:-]{0,60}\}$|\(.{0,60}\)$")
+_FILLED = rf"(?i:(?:(?:{_FILLERS})[ _.\-/:,!]{{0,3}}){{1,12}}[0-9]?[!.]?$)"
+_BRACKETED = r"<[^<>]{0,200}>$|\[[A-Za-z_ .:-]{0,60}\]$|\{[A-Za-z_ .:-]{0,60}\}$|\(.{0,60}\)$"
 _MASKED = search(
     r"(?i)x{6}|\*{3}|\.{3}|\[redacted|redacted\]|0{12}|<your|your[_-](?:\w{1,12}[_-]){0,3}(?:key|token|secret|password|id)\b|_here$|-here$"
 )
-_ELSEWHERE = look(
-    r"(?i)arn:|vault:|op://|sm://|ref\+|secretsmanager:|ssm:|keyvault|@Microsoft\.KeyVault|!vault|!ref|!sub|file:|/run/secrets/|/etc/|https?://"
+_ELSEWHERE = (
+    r"(?i:arn:|vault:|op://|sm://|ref\+|secretsmanager:|ssm:|keyvault|@Microsoft\.KeyVault|!vault|!ref|!sub|file:|/run/secrets/|/etc/|https?://"
     r"|[12][0-9]{3}-[01][0-9]-|ENC\[|\{cipher\}|(?:process|os|env|self|this|config|settings|request|req|ctx|data|args|options|params"
-    r"|props|state|import|secrets|vars|local|module|var|each|event|response|res|user|form|body|Deno|Bun|std|sys|app|kwargs|opts|cfg)[.\[]"
+    r"|props|state|import|secrets|vars|local|module|var|each|event|response|res|user|form|body|Deno|Bun|std|sys|app|kwargs|opts|cfg)[.\[])"
 )
-_EXAMPLE = look(r"[A-Za-z0-9/+]*EXAMPLE(?:KEY|TOKEN)?$")  # as AWS's documents write theirs
+_EXAMPLE = r"[A-Za-z0-9/+]*EXAMPLE(?:KEY|TOKEN)?$"  # as AWS's documents write theirs
+_PLACEHOLDER, _LITERAL_PLACEHOLDER = (
+    look(f"{_FILLED}|{_BRACKETED}|{_ELSEWHERE}|{_EXAMPLE}|{replaced}") for replaced in (_VARIABLE, _CONSTANT)
+)
 
 # Words with figures in them that name a technique.
 _TECHNICAL = re.compile(
@@ -82,11 +85,7 @@ def is_name(value: bytes) -> bool:
 def is_placeholder(value: bytes, is_literal: bool = False) -> bool:
     """Whether a value only stands for one. `is_literal`: in quotes in which nothing is replaced by anything."""
     short = value[:256]
-    if _PLACEHOLDER.match(short) or _BRACKETED.match(short) or _MASKED.search(short) or _ELSEWHERE.match(short):
-        return True
-    if _EXAMPLE.match(short):
-        return True
-    if (_CONSTANT if is_literal else _VARIABLE).match(short):
+    if (_LITERAL_PLACEHOLDER if is_literal else _PLACEHOLDER).match(short) or _MASKED.search(short):
         return True
     if b"{" in short or b"$(" in short or b"%" in short:
         left = _TEMPLATES.sub(b"", short)
@@ -96,7 +95,9 @@ def is_placeholder(value: bytes, is_literal: bool = False) -> bool:
 
 def is_password(value: bytes, quote: bytes, in_code: bool) -> bool:
     """People choose short ones: six characters of two classes will do, if they are no name for another value."""
-    if len(value) < 6 or is_placeholder(value, quote[-1:] == b"'"):
+    if len(value) < 6 or (value.isalpha() and (value.islower() or value.isupper())):
+        return False
+    if is_placeholder(value, quote[-1:] == b"'"):
         return False
     value = _TEMPLATES.sub(b"", value)
     if len(value) < 6 or len(set(value[:64])) < 4:
