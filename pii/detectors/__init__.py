@@ -22,6 +22,7 @@ from pii.detectors.phone import phones
 from pii.detectors.plain import forms
 from pii.detectors.reach import reach
 from pii.detectors.ssn import ssns
+from pii.detectors.stretches import of_numbers
 from pii.findings import Finding
 
 __all__ = ["CONTEXT", "TYPES", "find", "reach"]
@@ -38,6 +39,8 @@ DETECTORS: dict[str, tuple[Detector, ...]] = {
 TYPES = tuple(DETECTORS)
 # These read quotes, and so need to see which of them have a backslash before them.
 _LEXERS = {assignments, credentials}
+# These read nothing but what is near numbers, which is looked for once for all of them.
+_OF_NUMBERS = {phones, ssns, cards, addresses}
 
 # Most strings are short words: what can hold nothing is not searched.
 _SHORTEST = len("a@b.co")
@@ -56,13 +59,14 @@ def find(text: str, types: Collection[str] = TYPES, min_confidence: float = 0.7)
         return []
     for form in forms(text):
         figures = _FIGURE.search(form.data)
+        numbers = (of_numbers(form.data),) if figures else ()
         for type_ in TYPES:
             if type_ not in types or not (figures or type_ in _WITHOUT_FIGURES):
                 continue
             for detector in DETECTORS[type_]:
                 limits.check()
                 data = form.quoted if detector in _LEXERS else form.data
-                for start, end, confidence, name in detector(data):
+                for start, end, confidence, name in detector(data, *(numbers if detector in _OF_NUMBERS else ())):
                     if confidence >= min_confidence and data[start:end] not in EXAMPLES:
                         place = (*form.origin(start, end), type_, name)
                         found[place] = max(confidence, found.get(place, 0))

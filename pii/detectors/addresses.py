@@ -7,7 +7,7 @@ version 6 whatever is neither global unicast (2000::/3), unique local, link-loca
 import socket
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, after, before, look, search
+from pii.detectors.base import Hit, Stretches, after, before, look, search
 
 _FOUR = search(r"\b[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _SIX = search(
@@ -85,9 +85,9 @@ def _six(value: bytes) -> float:
     return 0.95 if text.count(":") == 7 or "::" in text else 0
 
 
-def addresses(data: bytes) -> Iterator[Hit]:
+def addresses(data: bytes, numbers: Stretches | None = None) -> Iterator[Hit]:
     last, sure = -1, 0.0  # where the address before this one ends, and how sure that is
-    for match in _FOUR.finditer(data):
+    for match in _FOUR.finditer(data, numbers):
         start, end = match.span()
         is_range = last > 0 and start - last < 8 and _RANGE.match(data[last:start])
         confidence = _four(data, start, end, match.group(), bool(is_range))

@@ -1,7 +1,7 @@
 """What all detectors share."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import AnyStr
 
 import re2
@@ -9,7 +9,10 @@ import re2
 from pii import limits
 
 Hit = tuple[int, int, float, str]  # start, end (bytes of the plain form), confidence, detector
-Detector = Callable[[bytes], Iterator[Hit]]
+Stretches = Sequence[tuple[int, int]]  # of a text, in order, apart from each other: from, to
+Detector = Callable[
+    ..., Iterator[Hit]
+]  # of the plain form's bytes, and the stretches of numbers where it reads no others
 
 _SEPARATORS = bytes(set(range(256)) - set(b"0123456789"))
 
@@ -19,8 +22,6 @@ AHEAD = 48  # bytes after it, on the same line
 
 # Places of a pattern that are tried before the time is looked at.
 _PLACES = 256
-# Bytes for each sign, on an average, from which on it is faster to search near signs alone.
-_RARE = 1000
 _UNANCHORED = re2._Anchor.UNANCHORED
 
 
@@ -54,41 +55,25 @@ class Search:
         # What RE2's own `search` and `finditer` call: they are generators of objects, and slower than what they call.
         self._match = pattern._regexp.Match
 
-    def search(self, data: bytes) -> Match | None:
-        """Give the first match."""
-        span = self._match(_UNANCHORED, data, 0, len(data))[0]
+    def search(self, data: bytes, start: int = 0) -> Match | None:
+        """Give the first match from `start` on."""
+        span = self._match(_UNANCHORED, data, start, len(data))[0]
         return Match(data, span) if span[0] >= 0 else None
 
-    def finditer(self, data: bytes, start: int = 0, end: int | None = None) -> Iterator[Match]:
-        """Give all matches in order, of those that stand from `start` to `end`. Raises TooLongError."""
-        match, stop, left = self._match, len(data) if end is None else min(end, len(data)), _PLACES
-        while start <= stop:
-            span = match(_UNANCHORED, data, start, stop)[0]
-            if span[0] < 0:
-                return
-            left -= 1
-            if not left:
-                limits.check()
-                left = _PLACES
-            yield Match(data, span)
-            start = max(span[1], span[0] + 1)
-
-    def near(self, data: bytes, signs: tuple[bytes, ...], back: int, ahead: int) -> Iterator[Match]:
-        """Give what `finditer` gives, faster where signs are rare. Raises TooLongError.
-
-        Each match must hold one of `signs`, begin at most `back` bytes before it and end at most `ahead` behind its begin.
-        """
-        if sum(data.count(sign) for sign in signs) * _RARE > len(data):
-            yield from self.finditer(data)
-            return
-        done, end, start = 0, -1, 0
-        for place in [*sorted(place for sign in signs for place in places(data, sign)), len(data) + back + ahead + 1]:
-            if place - back > end:  # so no match goes from one window into the next
-                for match in self.finditer(data, max(start, done), end):
-                    done = match.end()
-                    yield match
-                start = place - back
-            end = place + ahead
+    def finditer(self, data: bytes, stretches: Stretches | None = None) -> Iterator[Match]:
+        """Give all matches in order, or those in `stretches` (see `stretches.py`). Raises TooLongError."""
+        match, left = self._match, _PLACES
+        for start, end in stretches if stretches is not None else ((0, len(data)),):
+            while start <= end:
+                span = match(_UNANCHORED, data, start, end)[0]
+                if span[0] < 0:
+                    break
+                left -= 1
+                if not left:
+                    limits.check()
+                    left = _PLACES
+                yield Match(data, span)
+                start = max(span[1], span[0] + 1)
 
 
 def places(text: AnyStr, sign: AnyStr) -> Iterator[int]:

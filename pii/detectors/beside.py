@@ -6,6 +6,7 @@ figures."""
 from collections.abc import Iterator
 
 from pii.detectors.base import Hit, look, search
+from pii.detectors.stretches import near
 from pii.detectors.worth import is_placeholder, is_token
 
 _VENDORS = (
@@ -50,7 +51,7 @@ _ENTRY = look(
 def _of_kubernetes(data: bytes) -> Iterator[Hit]:
     """Values of `data` of a Secret: base64 (Kubernetes' API, core/v1)."""
     done = 0
-    for match in _SECRET.near(data, (b"Secret",), 13, 19):
+    for match in _SECRET.finditer(data, near(data, (b"Secret",), 13, 8)):
         start, end = max(match.start() - _WINDOW, done), match.end() + _WINDOW
         if end <= done:
             continue

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, after, before, digits, look, search
+from pii.detectors.base import Hit, Stretches, after, before, digits, look, search
 
 # Digits with spaces or hyphens between any of them; full stops only in the usual groups, or decimals would be candidates.
+# Digits alone begin as a network's do: else they are most often milliseconds since 1970.
+_DIGIT = "(?:[ -]{0,2}[0-9])"
+_APART = "|".join(f"[0-9]{{{n}}}[ -]{{1,2}}[0-9]{_DIGIT}{{{11 - n},}}" for n in range(11))
 _RUN = search(
-    r"(?:^|[^0-9A-Za-z_.])(?:[0-9](?:[ -]{0,2}[0-9]){12,}|[2-68][0-9]{3}(?:\.[0-9]{4}){3}|3[0-9]{3}\.[0-9]{6}\.[0-9]{4,5})\b"
+    rf"(?:^|[^0-9A-Za-z_.])(?:[2-68]{_DIGIT}{{12,}}|[0179](?:{_APART}|[0-9]{{11,}}[ -]{{1,2}}[0-9]{_DIGIT}*)"
+    r"|[2-68][0-9]{3}(?:\.[0-9]{4}){3}|3[0-9]{3}\.[0-9]{6}\.[0-9]{4,5})\b"
 )
 _IBAN = search(r"[A-Z]{2}[0-9]{2}[ -]$")
 _GROUPS = look(r"[0-9]+")
@@ -74,12 +78,12 @@ def _confidence(data: bytes, start: int, end: int, shape: tuple[int, ...]) -> fl
     return 0.75 if separators == {b"-"} and likely == 1 and max(shape) > 2 else 0.5
 
 
-def cards(data: bytes) -> Iterator[Hit]:
-    for run in _RUN.finditer(data):
+def cards(data: bytes, numbers: Stretches | None = None) -> Iterator[Hit]:
+    for run in _RUN.finditer(data, numbers):
         start, end = run.span()
         start += not 48 <= data[start] <= 57  # the character before it
         if data[start:end].isdigit():
-            if data[start] not in b"234568" or end - start > 19 or not issued(data[start:end].decode()):
+            if end - start > 19 or not issued(data[start:end].decode()):
                 continue
         if start and data[start - 1] in b"-+" and data[start - 2 : start - 1].isalnum():
             continue

@@ -4,6 +4,7 @@ of addresses, passwords in addresses (RFC 3986, section 3.2.1), in commands and 
 from collections.abc import Iterator
 
 from pii.detectors.base import Hit, Match, after, look, search
+from pii.detectors.stretches import near
 from pii.detectors.worth import classes, entropy, is_name, is_pair, is_password, is_placeholder, is_token
 
 _AUTHORIZATION = (
@@ -93,7 +94,7 @@ def _worth_cookie(name: bytes, value: bytes) -> bool:
 def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
     if b"://" not in data and b"thin:" not in data:
         return
-    for match in _ADDRESS.near(data, (b"://", b"thin:"), _BEFORE_SIGN, _BEHIND_SIGN):
+    for match in _ADDRESS.finditer(data, near(data, (b"://", b"thin:"), _BEFORE_SIGN, _BEHIND_SIGN)):
         text = match.group()
         found = _IN_ADDRESS.match(text if text[-1:] == b"@" else text[:-1])
         if not found:

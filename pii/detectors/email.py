@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, before, look, search
+from pii.detectors.base import Hit, Stretches, before, look, places, search
+from pii.detectors.stretches import RARE
 
 _ADDRESS = search(
     r"[A-Za-z0-9_][A-Za-z0-9._%+'-]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
 )
+_LOCAL, _IN_HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+'-", look("[A-Za-z0-9.-]*")
 _HOST = look(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24})")
 
 # In scripts of which the plain form keeps no letters (RFC 6531): hosts, and names before them.
@@ -48,6 +50,21 @@ _COMMAND = search(
 _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)|@")
 
 
+def _stretches(data: bytes) -> Stretches | None:
+    """All that may belong to an address: what stands about each @; None where these are too many for that to be of use."""
+    if data.count(b"@") * RARE > len(data):
+        return None
+    found: list[tuple[int, int]] = []
+    done = 0
+    for place in places(data, b"@"):
+        start, end = done + len(data[done:place].rstrip(_LOCAL)), _IN_HOST.match(data, place + 1).end()  # type: ignore[union-attr]
+        if found and start <= found[-1][1]:
+            start = found.pop()[0]
+        found.append((start, end))
+        done = place + 1
+    return found
+
+
 def emails(data: bytes) -> Iterator[Hit]:
     if b"@" not in data:
         return
@@ -55,7 +72,7 @@ def emails(data: bytes) -> Iterator[Hit]:
     if b"@\x01" in data:
         for match in _IN_OTHER_SCRIPTS.finditer(data):
             yield *match.span(), 0.8, "email"
-    for match in _ADDRESS.finditer(data):
+    for match in _ADDRESS.finditer(data, _stretches(data)):
         start, end = match.span()
         local, _, host = match.group().rpartition(b"@")
         kept = local.lstrip(b"._%+'-")

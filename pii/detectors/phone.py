@@ -12,7 +12,7 @@ from itertools import product
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from phonenumbers.phonemetadata import PhoneMetadata
 
-from pii.detectors.base import Hit, before, digits, look, search
+from pii.detectors.base import Hit, Stretches, before, digits, look, search
 
 _INTERNATIONAL = search(r"(?:\+|\b00[ -]?)\(?[1-9][0-9]{0,3}\)?(?:[ ./()-]{0,3}[0-9]){5,14}\b")
 _AMERICAN = search(
@@ -135,8 +135,8 @@ def _known(value: bytes) -> tuple[bytes, bool | None]:
     return (possible, None) if possible else (value, False)
 
 
-def _internationals(data: bytes) -> Iterator[Hit]:
-    for match in _INTERNATIONAL.finditer(data):
+def _internationals(data: bytes, numbers: Stretches | None) -> Iterator[Hit]:
+    for match in _INTERNATIONAL.finditer(data, numbers):
         start = match.start()
         value, known = _known(match.group())
         end = start + len(value)
@@ -159,8 +159,8 @@ def _internationals(data: bytes) -> Iterator[Hit]:
             yield start, end, 0.75, "phone-international"
 
 
-def _americans(data: bytes) -> Iterator[Hit]:
-    for match in _AMERICAN.finditer(data):
+def _americans(data: bytes, numbers: Stretches | None) -> Iterator[Hit]:
+    for match in _AMERICAN.finditer(data, numbers):
         start, end = match.span()
         value = match.group()
         if start > 2 and data[start - 2 : start] in (b"+1", b"1 ", b"1-", b"1."):
@@ -178,8 +178,8 @@ def _americans(data: bytes) -> Iterator[Hit]:
             yield start, end, 0.75, "phone-american"
 
 
-def _nationals(data: bytes) -> Iterator[Hit]:
-    for match in _NATIONAL.finditer(data):
+def _nationals(data: bytes, numbers: Stretches | None) -> Iterator[Hit]:
+    for match in _NATIONAL.finditer(data, numbers):
         start, end = match.span()
         if _attached(data, start, end) or _among_hex(data, start, end):
             continue
@@ -194,8 +194,8 @@ def _nationals(data: bytes) -> Iterator[Hit]:
                 break
 
 
-def _labelled(data: bytes) -> Iterator[Hit]:
-    for match in _LABELLED.finditer(data):
+def _labelled(data: bytes, numbers: Stretches | None) -> Iterator[Hit]:
+    for match in _LABELLED.finditer(data, numbers):
         end = match.end()
         found = _AT_END.search(match.group())
         if not found or data[end : end + 1] in (b"_", b":", b"%") or _NO_PHONE.match(found.group().lstrip(b"(+")):
@@ -210,8 +210,8 @@ def _labelled(data: bytes) -> Iterator[Hit]:
         yield start, end, 0.85, "phone-labelled"
 
 
-def phones(data: bytes) -> Iterator[Hit]:
-    yield from _internationals(data)
-    yield from _americans(data)
-    yield from _nationals(data)
-    yield from _labelled(data)
+def phones(data: bytes, numbers: Stretches | None = None) -> Iterator[Hit]:
+    yield from _internationals(data, numbers)
+    yield from _americans(data, numbers)
+    yield from _nationals(data, numbers)
+    yield from _labelled(data, numbers)

@@ -3,7 +3,7 @@ numbers of the same form (ITIN, 900-999)."""
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, after, before, digits, search
+from pii.detectors.base import Hit, Stretches, after, before, digits, search
 
 _WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|(?:my|his|her|their|whose) social|taxpayer|tax[ _-]?id|itin|\btin\b)"
 _CANDIDATE = search(
@@ -31,8 +31,8 @@ def _alone(data: bytes, start: int, end: int) -> bool:
     return not (data[end : end + 1] in (b"-", b".", b"_") and data[end + 1 : end + 2].isalnum())
 
 
-def ssns(data: bytes) -> Iterator[Hit]:
-    for match in _CANDIDATE.finditer(data):
+def ssns(data: bytes, numbers: Stretches | None = None) -> Iterator[Hit]:
+    for match in _CANDIDATE.finditer(data, numbers):
         start, value = match.start(), match.group()
         if value[:9].isdigit():  # what it is stands after it
             end, confidence = start + 9, 0.85
