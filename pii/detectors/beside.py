@@ -41,6 +41,7 @@ def _named(data: bytes) -> Iterator[Hit]:
 
 
 _SECRET = search(r"(?:^|[\s{,\"])\"?kind\"?[ \t]{0,2}:[ \t]{0,2}\"?Secret\b")
+_SECRETS_KIND = search("Secret")
 _WINDOW = 4096  # characters before and after it in which its data stands
 _DATA = search(r"(?m)^[ \t]*data:[ \t]*\n(?:[ \t]+[^\n]*(?:\n|$))+|\"data\"[ \t]*:[ \t\n]*\{[^{}]*\}")
 _ENTRY = look(
@@ -51,7 +52,7 @@ _ENTRY = look(
 def _of_kubernetes(data: bytes) -> Iterator[Hit]:
     """Values of `data` of a Secret: base64 (Kubernetes' API, core/v1)."""
     done = 0
-    for match in _SECRET.finditer(data, near(data, (b"Secret",), 13, 8)):
+    for match in _SECRET.finditer(data, near(data, (_SECRETS_KIND,), 13, 8)):
         start, end = max(match.start() - _WINDOW, done), match.end() + _WINDOW
         if end <= done:
             continue

@@ -34,7 +34,7 @@ _SESSION = search(
 _ADDRESS = search(
     r"[A-Za-z0-9+.-]{2,32}://[^\s:/@\"'<>`]{0,128}:[^\s\"'<>`/?#][^\s\"'<>`/]{0,255}@[A-Za-z0-9\[]|thin:[A-Za-z0-9_]{1,64}/[^\s\"'<>`/@]{4,128}@"
 )
-_BEFORE_SIGN, _BEHIND_SIGN = 32, 3 + 128 + 1 + 256 + 2  # bytes of `_ADDRESS` at most
+_ADDRESS_SIGNS = search("://"), search("thin:")
 _IN_ADDRESS = look(r"(?:[A-Za-z0-9+.-]+://[^\s:/@]*:|thin:[A-Za-z0-9_]+/)([^\s\"'<>`]*)@")
 _USER = r"(?:[ \t]-(?:u|-user|-proxy-user|-auth|a)|--user|--proxy-user)[ \t=]{1,2}[\"']?[A-Za-z0-9._@-]{1,64}:[^\s\"'`<>:]{4}"
 _IS_USER = look(_USER)
@@ -92,9 +92,7 @@ def _worth_cookie(name: bytes, value: bytes) -> bool:
 
 
 def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
-    if b"://" not in data and b"thin:" not in data:
-        return
-    for match in _ADDRESS.finditer(data, near(data, (b"://", b"thin:"), _BEFORE_SIGN, _BEHIND_SIGN)):
+    for match in _ADDRESS.finditer(data, near(data, _ADDRESS_SIGNS, 32, 400)):
         text = match.group()
         found = _IN_ADDRESS.match(text if text[-1:] == b"@" else text[:-1])
         if not found:

@@ -1,9 +1,10 @@
 """Addresses of mail: RFC 5321's Mailbox, as people write them (no quoted local part, no address literal)."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from pii.detectors.base import Hit, Stretches, before, look, places, search
-from pii.detectors.stretches import RARE
+from pii.detectors.stretches import RARE, apart, near
 
 _ADDRESS = search(
     r"[A-Za-z0-9_][A-Za-z0-9._%+'-]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
@@ -15,6 +16,7 @@ _HOST = look(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(xn--[A-Za-z0
 _IN_OTHER_SCRIPTS = search(
     r"(?:[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}|\x01{1,16})@\x01{1,20}(?:\.[A-Za-z0-9\x01-]{1,20}){0,3}\.(?:[A-Za-z]{2,12}|\x01{1,4})"
 )
+_AT_OTHER = search(r"@\x01")
 
 # ICANN's country codes and most used generic names: what ends so is an address.
 _KNOWN = frozenset(
@@ -52,26 +54,23 @@ _PATH = look(r":(?:[~/.]|[A-Za-z_][\w.-]*/|[A-Za-z][\w-]*\.git)|\(|[#$%](?:\s|$)
 
 def _stretches(data: bytes) -> Stretches | None:
     """All that may belong to an address: what stands about each @; None where these are too many for that to be of use."""
-    if data.count(b"@") * RARE > len(data):
+    most = len(data) // RARE
+    signs = list(islice(places(data, b"@"), most + 1))
+    if len(signs) > most:
         return None
-    found: list[tuple[int, int]] = []
-    done = 0
-    for place in places(data, b"@"):
-        start, end = done + len(data[done:place].rstrip(_LOCAL)), _IN_HOST.match(data, place + 1).end()  # type: ignore[union-attr]
-        if found and start <= found[-1][1]:
-            start = found.pop()[0]
-        found.append((start, end))
+    found, done = [], 0
+    for place in signs:
+        end = _IN_HOST.match(data, place + 1).end()  # type: ignore[union-attr]
+        found.append((done + len(data[done:place].rstrip(_LOCAL)), end))
         done = place + 1
-    return found
+    return apart(found)
 
 
 def emails(data: bytes) -> Iterator[Hit]:
     if b"@" not in data:
         return
-    in_url = b"://" in data
-    if b"@\x01" in data:
-        for match in _IN_OTHER_SCRIPTS.finditer(data):
-            yield *match.span(), 0.8, "email"
+    for match in _IN_OTHER_SCRIPTS.finditer(data, near(data, (_AT_OTHER,), 64, 200)):
+        yield *match.span(), 0.8, "email"
     for match in _ADDRESS.finditer(data, _stretches(data)):
         start, end = match.span()
         local, _, host = match.group().rpartition(b"@")
@@ -96,6 +95,6 @@ def emails(data: bytes) -> Iterator[Hit]:
         if _PATH.match(data, end) or (data[start - 1 : start] in (b"@", b"$") and start):
             continue
         context = before(data, start, 256)
-        if (in_url and _IN_URL.search(context)) or _COMMAND.search(context):
+        if (b"://" in context and _IN_URL.search(context)) or _COMMAND.search(context):
             continue
         yield start, end, 0.95 if top in _KNOWN or len(top) == 2 else 0.8, "email"

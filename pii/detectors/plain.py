@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, islice
 
 from pii.detectors.base import places
 
@@ -74,7 +75,7 @@ _ESCAPES = re.compile(
     rb"\\(?<!\\\\)\\*+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))|%(?:25){0,7}([2-7][0-9A-Fa-f])"
     rb"|&(?:amp;){0,7}(?:#([0-9]{1,6});|#[xX]([0-9A-Fa-f]{1,5});|(nbsp|commat|shy|zwnj|zwj|period|hyphen|dash|lowbar|plus|num|colon|amp|quot|lt|gt);)"
 )
-_SIGNS = b"\\", b"%", b"&"  # what each begins with
+_SIGNS = b"%", b"&", b"\\"  # what each begins with
 _NAMED = {
     b"nbsp": " ", b"commat": "@", b"shy": INVISIBLE, b"zwnj": INVISIBLE, b"zwj": INVISIBLE, b"period": ".",
     b"hyphen": "-", b"dash": "-", b"lowbar": "_", b"plus": "+", b"num": "#", b"colon": ":", b"amp": "&",
@@ -218,10 +219,12 @@ def _decoded(escape: bytes) -> bytes:
 
 
 def _escapes(data: bytes) -> Iterator[re.Match[bytes]]:
-    if sum(data.count(sign) for sign in _SIGNS) * _SPARSE > len(data):
+    most = len(data) // _SPARSE
+    signs = list(islice(chain.from_iterable(places(data, sign) for sign in _SIGNS), most + 1))
+    if len(signs) > most:
         yield from _ESCAPES.finditer(data)
         return
-    for place in sorted(place for sign in _SIGNS for place in places(data, sign)):  # none begins within another
+    for place in sorted(signs):  # none begins within another
         if match := _ESCAPES.match(data, place):
             yield match
 
