@@ -48,6 +48,7 @@ _COMMAND = (
 _ANY = search(f"(?i:{_AUTHORIZATION}|{_SIGNED}|{_COOKIES})|{_COMMAND}")
 _IS_COMMAND = look(_COMMAND)
 _RUN = look(r"[^\s\"'`<>]{4,8192}")
+_WORD = 512
 _FIGURE = look(r"[^0-9]*[0-9]")
 
 
@@ -103,25 +104,26 @@ def _passwords_in_addresses(data: bytes) -> Iterator[Hit]:
         yield match.start() + found.start(1), match.start() + found.end(1), 0.9, "connection-string"
 
 
-def _in_command(data: bytes, match: Match) -> Iterator[Hit]:
+def _in_command(data: bytes, match: Match) -> tuple[Hit | None, int]:
+    """The value in a command or a line of it, and where the word ends that it was looked for in."""
     start = match.end() - 4
     if data[start] in b"\"'":
         start += 1
     run = _RUN.match(data, start)
     if not run or after(data, run.end(), 1) == b"/":
-        return
+        return None, start
     value = run.group()
     if _IS_USER.match(data, match.start()):
         worth = not value.isdigit() and not is_placeholder(value) and bool(_FIGURE.match(value))
     else:
         worth = is_password(value, b"'", False)
-    if worth:
-        yield *run.span(), 0.8, "command"
+    return (*run.span(), 0.8, "command") if worth else None, run.end()
 
 
 def credentials(data: bytes) -> Iterator[Hit]:
     """Find credentials. `data` has quotes as they were written."""
     done = 0  # the end of a line of cookies
+    word = 0  # the end of a long word: or each of many commands in it would read all of it
     for match in _ANY.finditer(data):
         start = match.start()
         if start < done:
@@ -137,7 +139,12 @@ def credentials(data: bytes) -> Iterator[Hit]:
         elif _IS_SIGNED.match(data, start):
             yield from _signature(data, match.end() - 8)
         elif _IS_COMMAND.match(data, start):
-            yield from _in_command(data, match)
+            if start >= word:
+                hit, end = _in_command(data, match)
+                if hit:
+                    yield hit
+                if end - start > _WORD:
+                    word = end
         else:
             yield from _authorization(data, match)
     yield from _passwords_in_addresses(data)

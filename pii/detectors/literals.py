@@ -40,6 +40,7 @@ _BEGINS_LINE = look(
 _NAME = look(r"[A-Za-z_$@&][\w.$:>-]*\Z")
 _NEXT = look(r"[ \t]{0,2}[\"']?[A-Za-z_][\w.\[\]-]{0,40}[ ]?[\w]{0,20}[\"']?[ \t]{0,2}[=:]|[ \t\"'`]|\Z|\\")
 _STOPS = re.compile(rb"[,;)}\]&|([{]")
+_MARKED = look(r"[,;)}\]&|(\[{\\]|[.:]\Z")  # values that may not go on to the end of their run
 _OPENS = {b")": b"(", b"]": b"[", b"}": b"{"}
 
 
@@ -183,6 +184,8 @@ def _unquoted(data: bytes, start: int, name: int) -> Literal | None:
     if not run:
         return None
     value = run.group()
+    if not _MARKED.search(value):
+        return Literal(start, run.end(), b"")
     context = before(data, name, 128)
     line = max(context.rfind(b"\n"), context.rfind(b"\f"))
     fills_line = (line >= 0 or len(context) < 128) and _BEGINS_LINE.match(context, line + 1) is not None

@@ -26,19 +26,21 @@ _FILLERS = (
     r"|baz|foobar|abc|new|old|current|user|username|admin|root|db|database|please|yes|no|n|a|x{3,}|\*{3,}|\.{3,}|_{3,}|-{3,}|#{3,}|0{6,}|\?{3,}"
     r"|production|prod|dev|local|before|for|from|env|vault|file|bearer|basic|random|long|strong|secure|super|very"
 )
-_FILLED = rf"(?i:(?:(?:{_FILLERS})[ _.\-/:,!]{{0,3}}){{1,12}}[0-9]?[!.]?$)"
+_FILLED = rf"(?:(?:{_FILLERS})[ _.\-/:,!]{{0,3}}){{1,12}}[0-9]?[!.]?$"
 _BRACKETED = r"<[^<>]{0,200}>$|\[[A-Za-z_ .:-]{0,60}\]$|\{[A-Za-z_ .:-]{0,60}\}$|\(.{0,60}\)$"
 _MASKED = search(
     r"(?i)x{6}|\*{3}|\.{3}|\[redacted|redacted\]|0{12}|<your|your[_-](?:\w{1,12}[_-]){0,3}(?:key|token|secret|password|id)\b|_here$|-here$"
 )
 _ELSEWHERE = (
-    r"(?i:arn:|vault:|op://|sm://|ref\+|secretsmanager:|ssm:|keyvault|@Microsoft\.KeyVault|!vault|!ref|!sub|file:|/run/secrets/|/etc/|https?://"
-    r"|[12][0-9]{3}-[01][0-9]-|ENC\[|\{cipher\}|(?:process|os|env|self|this|config|settings|request|req|ctx|data|args|options|params"
-    r"|props|state|import|secrets|vars|local|module|var|each|event|response|res|user|form|body|Deno|Bun|std|sys|app|kwargs|opts|cfg)[.\[])"
+    r"arn:|vault:|op://|sm://|ref\+|secretsmanager:|ssm:|keyvault|@microsoft\.keyvault|!vault|!ref|!sub|file:|/run/secrets/|/etc/|https?://"
+    r"|[12][0-9]{3}-[01][0-9]-|enc\[|\{cipher\}|(?:process|os|env|self|this|config|settings|request|req|ctx|data|args|options|params"
+    r"|props|state|import|secrets|vars|local|module|var|each|event|response|res|user|form|body|deno|bun|std|sys|app|kwargs|opts|cfg)[.\[]"
 )
 _EXAMPLE = r"[A-Za-z0-9/+]*EXAMPLE(?:KEY|TOKEN)?$"  # as AWS's documents write theirs
+# Of a value in lower case: `re` leaves out words by their first letters only where it does not ignore case.
+_STANDS_FOR_ONE = look(f"{_FILLED}|{_ELSEWHERE}")
 _PLACEHOLDER, _LITERAL_PLACEHOLDER = (
-    look(f"{_FILLED}|{_BRACKETED}|{_ELSEWHERE}|{_EXAMPLE}|{replaced}") for replaced in (_VARIABLE, _CONSTANT)
+    look(f"{_BRACKETED}|{_EXAMPLE}|{replaced}") for replaced in (_VARIABLE, _CONSTANT)
 )
 
 # Words with figures in them that name a technique.
@@ -85,7 +87,9 @@ def is_name(value: bytes) -> bool:
 def is_placeholder(value: bytes, is_literal: bool = False) -> bool:
     """Whether a value only stands for one. `is_literal`: in quotes in which nothing is replaced by anything."""
     short = value[:256]
-    if (_LITERAL_PLACEHOLDER if is_literal else _PLACEHOLDER).match(short) or _MASKED.search(short):
+    if _STANDS_FOR_ONE.match(short.lower()) or (_LITERAL_PLACEHOLDER if is_literal else _PLACEHOLDER).match(short):
+        return True
+    if _MASKED.search(short):
         return True
     if b"{" in short or b"$(" in short or b"%" in short:
         left = _TEMPLATES.sub(b"", short)

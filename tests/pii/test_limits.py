@@ -6,6 +6,7 @@ import time
 import pytest
 
 from pii import detectors, limits
+from pii.detectors.credentials import credentials
 from pii.events import redact_messages
 from pii.policy import FAILED
 from pii.streams import LiveText
@@ -42,6 +43,10 @@ def test_nor_does_what_arises_where_something_was_removed_again_and_again(examin
     made = redactor("remove", custom_patterns=(custom("KEY", "zz9"),))
     assert "zz9" not in made.text("z" * 2000 + "9" * 1000)
     assert len(examined) < 20
+
+
+def test_a_long_word_is_not_read_anew_for_each_command_in_it():
+    assert len(list(credentials(b"pass:a1B2," * 1000))) < 10
 
 
 @pytest.mark.alone
