@@ -6,7 +6,7 @@ they are. Pages, API and admin keep Django's handler.
 """
 
 import logging
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from django.http import HttpRequest, QueryDict
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from proxy.exchange import Exchange
 
 logger = logging.getLogger("lunaroute.proxy")
+
+# Characters of a path that is kept with what it resolves to: what a client may send could fill the memory else.
+MAX_KNOWN = 256
 
 
 class ProxyRequest(HttpRequest):
@@ -90,12 +93,15 @@ class DataPlane:
     """The ASGI application for everything that goes to a provider."""
 
     def __init__(self, urlconf: str = "proxy.urls") -> None:
-        self._resolver = get_resolver(urlconf)
+        self._resolve = get_resolver(urlconf).resolve
+        self._resolve_known = lru_cache(128)(self._resolve)
 
     async def __call__(self, scope: dict, receive, send) -> None:
         request = ProxyRequest(scope, receive, send)
         try:
-            match = self._resolver.resolve(request.path_info)
+            path = request.path_info
+            # Clients ask for the same few paths all the time, and to resolve one takes longer than to look it up.
+            match = self._resolve_known(path) if len(path) <= MAX_KNOWN else self._resolve(path)
             request.resolver_match = match
             response = await match.func(request, *match.args, **match.kwargs)
         except Exception:
