@@ -157,7 +157,9 @@ def _marks(parts: Parts, named: Named) -> Iterator[list[Any]]:
 
 
 def _one_line(raw: bytes) -> bytes:
-    """JSON without line breaks between its values, checked: a line must stay a line, and whole."""
+    """JSON without line breaks between its values, checked: a line must stay a line, and whole. And without blanks around it,
+    which nobody who reads the line is given."""
+    raw = raw.strip()  # the same object where there are none
     msgspec.json.decode(raw, type=msgspec.Raw)
     if not raw.isascii():
         raw.decode()  # UTF-8, or it is no line that `jq` reads

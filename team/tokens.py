@@ -15,7 +15,7 @@ from team.models import Limit, Project, Token
 # Before it, so that scanners for secrets know what they have found.
 PREFIX = "lr_"
 # In a browser's session: by which token it was signed in.
-_BY_TOKEN = "team_token"
+_BY = "team_signed_in_by"
 
 
 def make(user: Any, name: str, expires_at: datetime | None = None) -> tuple[Token, str]:
@@ -34,12 +34,12 @@ def user_of(token: str) -> Any | None:
 
 def mark(session: Any, token: str) -> None:
     """Note in a browser's session that it was signed in by `token`, with which it ends; or, with "", by something else."""
-    session[_BY_TOKEN] = digest(token.encode()).hex() if token else ""
+    session[_BY] = digest(token.encode()).hex() if token else ""
 
 
 def is_ended(session: Any, user: Any) -> bool:
     """Return whether a browser's session was signed in by a token that is none of `user` any more."""
-    by = session.get(_BY_TOKEN, "")
+    by = session.get(_BY, "")
     return bool(by) and _user_by(bytes.fromhex(by)) != user
 
 

@@ -84,6 +84,17 @@ def test_any_bodies_come_back(store, tmp_path, requests):
     check(store, tmp_path, name, [body for body, *_ in requests], [routing for *_, routing in requests])
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/unheard/of"])
+def test_blanks_around_a_body_come_back(store, tmp_path, path):
+    name = f"blanks-{next(_sessions)}"
+    values = (b"0", b"[]", b"null", b'{"a":1}', b'{"messages":[{"role":"user","content":"hi"}]}')
+    around = [(b"\t", b""), (b"", b" "), (b" \r\n", b"\n"), (b" " * 4, b"\t ")]
+    sent = [before + value + after for value in values for before, after in around]
+    for body in sent:
+        store.apply(events(body, path=path, session=name))
+    check(store, tmp_path, name, sent)
+
+
 @AS_LONG_AS_IT_TAKES
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.booleans(), texts), min_size=2, max_size=6),

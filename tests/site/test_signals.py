@@ -68,7 +68,7 @@ def test_the_end_of_a_terminal_reaches_the_supervisor_alone_and_all_is_recorded(
         os.killpg(server.process.pid, signal.SIGHUP)
         gate.open()
         assert b"message_stop" in client.chunk()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(45) == 0
     assert server.rows("select response_id, success from exchanges") == [("late", 1)]
 
 
