@@ -31,9 +31,11 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
-# A shell starts what runs in its background without SIGINT; what the tests start must hear it.
+# A shell starts what runs in its background without SIGINT, nohup without SIGHUP; what the tests start must hear them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # Python looks for garbage the more often the more is made, and collecting makes much that stays: a fifth of its time.
