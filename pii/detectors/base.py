@@ -110,3 +110,14 @@ def after(data: bytes, end: int, length: int = AHEAD) -> bytes:
 def digits(value: bytes) -> str:
     """The digits of a number, without what separates them."""
     return value.translate(None, _SEPARATORS).decode()
+
+
+# A file's extension, or the next sentence.
+_ENDS_HERE = look(r"\.(?:[A-Za-z][A-Za-z0-9]{0,4}(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9])|[A-Z][a-z])")
+
+
+def goes_on(data: bytes, end: int, signs: bytes) -> bool:
+    """Whether a number that ends at `end` is a piece of something longer: one of `signs` stands there, and more behind it."""
+    if end >= len(data) or data[end] not in signs or not data[end + 1 : end + 2].isalnum():
+        return False
+    return data[end : end + 1] != b"." or not _ENDS_HERE.match(data, end)

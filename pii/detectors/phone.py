@@ -12,7 +12,7 @@ from itertools import product
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from phonenumbers.phonemetadata import PhoneMetadata
 
-from pii.detectors.base import Hit, Stretches, before, digits, look, search
+from pii.detectors.base import Hit, Stretches, before, digits, goes_on, look, search
 
 _INTERNATIONAL = search(r"(?:\+|\b00[ -]?)\(?[1-9][0-9]{0,3}\)?(?:[ ./()-]{0,3}[0-9]){5,14}\b")
 _AMERICAN = search(
@@ -111,9 +111,7 @@ def _attached(data: bytes, start: int, end: int) -> bool:
         return True
     if start > 1 and data[start - 1] in b"-./+" and data[start - 2 : start - 1].isalnum():
         return True
-    return (data[end : end + 1] in (b"-", b".", b"/", b"_") and data[end + 1 : end + 2].isalnum()) or data[
-        end : end + 1
-    ] == b"_"
+    return data[end : end + 1] == b"_" or goes_on(data, end, b"-./")
 
 
 def _among_hex(data: bytes, start: int, end: int) -> bool:
@@ -200,7 +198,7 @@ def _labelled(data: bytes, numbers: Stretches | None) -> Iterator[Hit]:
         found = _AT_END.search(match.group())
         if not found or data[end : end + 1] in (b"_", b":", b"%") or _NO_PHONE.match(found.group().lstrip(b"(+")):
             continue
-        if data[end : end + 1] in (b"-", b".", b"/") and data[end + 1 : end + 2].isalnum():
+        if goes_on(data, end, b"-./"):
             continue
         value = found.group()
         if value.isdigit() and len(value) < 9 and _ASKED.match(match.group()):

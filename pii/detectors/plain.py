@@ -84,7 +84,7 @@ _NAMED = {
 _INVISIBLE_RUNS = re.compile(rb"\x7f\x7f*")  # `re` is fast where one letter begins
 _ASCII = bytes(range(128))
 # What a character without width may stand within.
-_JOINED = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.@+_/:-")
+_JOINED = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.@+_/:- ()")  # numbers have spaces
 _LINE = 4096  # bytes of a line before and after what is invisible in it
 
 

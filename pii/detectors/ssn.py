@@ -3,7 +3,7 @@ numbers of the same form (ITIN, 900-999)."""
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, Stretches, after, before, digits, search
+from pii.detectors.base import Hit, Stretches, after, before, digits, goes_on, search
 
 _WORDS = r"(?:ssn|ss#|ss #|ss no|social[ _-]?sec(?:urity)?|soc[ .]?sec|(?:my|his|her|their|whose) social|taxpayer|tax[ _-]?id|itin|\btin\b)"
 _CANDIDATE = search(
@@ -28,7 +28,7 @@ def _alone(data: bytes, start: int, end: int) -> bool:
         pass  # a part of a path
     elif start and data[start - 1] in b"-./+_" and (start == 1 or data[start - 2 : start - 1].isalnum()):
         return False
-    return not (data[end : end + 1] in (b"-", b".", b"_") and data[end + 1 : end + 2].isalnum())
+    return not goes_on(data, end, b"-._")
 
 
 def ssns(data: bytes, numbers: Stretches | None = None) -> Iterator[Hit]:

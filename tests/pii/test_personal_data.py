@@ -29,6 +29,13 @@ FOUND = [
     ("4111 1111 1111 1111  123  12", "CREDIT_CARD", "4111 1111 1111 1111"),
     ("2026-01-02 4111111111111111 50.00", "CREDIT_CARD", "4111111111111111"),
     ("cards: 4111111111111111 4012888888881881 5105105105105100", "CREDIT_CARD", "4012888888881881"),
+    ("https://x.example/164-67-9270.png", "SSN", "164-67-9270"),
+    ("scans/164-67-9270.pdf,", "SSN", "164-67-9270"),
+    ("It was 164-67-9270.Then", "SSN", "164-67-9270"),
+    ("photos/+14155552671.jpg", "PHONE", "+14155552671"),
+    ("call +14155552671.Then", "PHONE", "+14155552671"),
+    ("see (415) 555-2671.vcf", "PHONE", "(415) 555-2671"),
+    ("tel: 415 555 2671.vcf", "PHONE", "415 555 2671"),
     ("2001:DB8::1", "IP_ADDRESS", "2001:DB8::1"),
     ("[2001:db8::1]:443", "IP_ADDRESS", "2001:db8::1"),
     ("2001:db8::/32", "IP_ADDRESS", "2001:db8::"),
@@ -78,6 +85,11 @@ FOUND = [
     ("PTR 7.113.0.203.in-addr.arpa", "IP_ADDRESS", "7.113.0.203.in-addr.arpa"),
 ]
 LEFT = [
+    "164-67-9270.5",
+    "164-67-9270.example.org",
+    "lib-164-67-9270.so.1",
+    "415-555-2671.compute.internal",
+    "415-555-2671-x",
     "nginx/1.25.3.1",
     "Chrome/120.0.0.0",
     "2.5.29.15",
@@ -146,3 +158,17 @@ def test_an_address_is_found_however_often_it_is_escaped_for_addresses(text, per
 @pytest.mark.parametrize("reference", ["&#64;", "&amp;#64;", "&amp;amp;#x40;", "&amp;commat;"])
 def test_an_address_is_found_however_often_it_is_escaped_for_html(reference):
     assert [type_ for type_, _ in found(f"<p>jane.roe{reference}example.org</p>")] == ["EMAIL"]
+
+
+@pytest.mark.parametrize("invisible", ["\u00ad", "\u200b", "\u2060", "\ufeff", "&shy;"])
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        ("IBAN", "FR14 2004 1010 0505 0001 3M02 606"), ("CREDIT_CARD", "4111 1111 1111 1111"), ("PHONE", "(415) 555-2671"),
+        ("PHONE", "+1 415 555 2671"), ("SSN", "164-67-9270"), ("EMAIL", "john.doe@corp.org"), ("IP_ADDRESS", "192.0.2.44"),
+    ],
+)  # fmt: skip
+def test_what_is_invisible_hides_nothing_wherever_it_stands(type_, value, invisible):
+    for at in range(1, len(value)):
+        text = f"it is {value[:at]}{invisible}{value[at:]} now"
+        assert type_ in [name for name, _ in found(text)], text
