@@ -20,7 +20,8 @@ _NAMES = (
     r"|secret_?key_?base|\bmnemonic|seed[ _]?phrase"
 )
 _PAIR = r"\b_?auth"  # of npm, Docker: user and password in base64
-_CLOSERS = r"(?:_?(?:[0-9]{1,2}|prod(?:uction)?|dev|test|staging|live|value|b64|base64|old|new|main|primary|secondary)\b){0,2}(?:\\{0,15}[\"'`]|[\]})*_]|\[[0-9A-Z_]{0,12}\]){0,4}"
+_COLOUR = r"\x1b\[[0-9;]{0,12}m"  # of a terminal
+_CLOSERS = rf"(?:_?(?:[0-9]{{1,2}}|prod(?:uction)?|dev|test|staging|live|value|b64|base64|old|new|main|primary|secondary)\b){{0,2}}(?:\\{{0,15}}[\"'`]|[\]}})*_]|\[[0-9A-Z_]{{0,12}}\]|{_COLOUR}){{0,4}}"
 # `"name": "password", "value": …`, in YAML, XML and other tables, other members between
 _VALUE = (
     r"[,;]?\s{0,40}(?:\\{0,7}[\"']?(?:type|id|kind|sensitive|enabled|scope|secure|class|description)\\{0,7}[\"']?[ \t]{0,4}[:=][ \t]{0,4}[^\n,<>{}]{1,40}[,\n ]\s{0,40}){0,2}"
@@ -28,7 +29,7 @@ _VALUE = (
     r"|</(?:key|name|string)>\s{0,40}<(?:string|value|data)>"
 )
 _OPERATOR = (
-    r"[ \t]{0,12}(?:<{1,2}-|(?:\|\||\?\?|or)[ \t]{0,4}(?=\\{0,7}[\"'`])|[-+?.!<|&:=~]{0,3}[=>]|:)"
+    r"[ \t]{0,12}(?:<{1,2}-|(?:\|\||\?\?|or)[ \t]{0,4}(?=\\{0,7}[\"'`])|[-+?.!<|&:=~]{0,3}[=>]|\??:(?:[*_]{1,2}(?=[ \t]))?|\|(?=[ \t]))"
     rf"|{_VALUE}"
     r"|[ \t]{1,8}(?:\*?(?:string|str|String|\[\]byte|text|TEXT)[ \t]{1,8}:?=)"
     r"|(?: (?:for|of|de|fur|von|per) [^\s]{1,32})?[ \t](?:is|ist|est|es|e|was|is set to|to)(?:[ \t]?:)?[ \t]|[ \t]-{1,2}[ \t]|,[ \t]{0,2}(?=\\{0,7}[\"'`])"
@@ -51,18 +52,18 @@ _ASSIGNMENT = search(
     rf"|{_LEADERS}(?:{_PASSWORD}|{_NAMES})[ \t]{{1,16}}[^\s=]"
     r"|identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,40}[ \t]{1,4})?(?:by|as)[ \t]{1,4}(?:password[ \t]{1,4})?[\"']"
     r"|\blogin[ \t]+[^\s]{1,64}\s{1,20}password\s{1,8}[^\s]"
-    r"|--?(?:password|passwd|pass|passphrase|pw|token|api-key|apikey|secret|secret-key|access-token|auth-token|client-secret|admin-password"
-    r"|root-password|db-password|requirepass|db-pass)[ \t]{1,2}[^\s-]|\brequirepass[ \t]{1,4}[^\s]"
+    rf"|\B--?(?:\w[\w-]{{0,23}})?(?:{_PASSWORD}|{_NAMES})[ \t]{{1,2}}[^\s=:|&<>-]|\brequirepass[ \t]{{1,4}}[^\s]"
     rf"|{_MEMBERS}"
 )
 _PARTS = look(
-    rf"(?i)(?P<name>{_PASSWORD}|{_NAMES}|{_PAIR})(?>{_CLOSERS})(?P<operator>{_OPERATOR})(?P<space>[ \t]{{0,12}})"
+    rf"(?i)(?P<name>{_PASSWORD}|{_NAMES}|{_PAIR})(?>{_CLOSERS})(?P<operator>{_OPERATOR})(?P<space>(?:[ \t]|{_COLOUR}){{0,12}})"
 )
 _OTHERS = look(
     rf"(?i)(?P<name>identified)[ \t]+(?:with[ \t]+\S+[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?"
-    rf"|(?P<netrc>login)[ \t]+[^\s]+\s+password\s+|(?P<option>--?[a-z-]+|requirepass)[ \t]+"
+    rf"|(?P<netrc>login)[ \t]+[^\s]+\s+password\s+|(?P<option>--?[\w-]+|requirepass)[ \t]+"
     rf"|(?s:.){{0,1}}(?P<leader>[ \t]*(?:#[ \t]*define|ENV|set\w*|git|npm|dokku|defaults)[^\n]*?(?:{_PASSWORD}|{_NAMES}))[ \t]+"
 )
+_IN_CELL = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.- \t*`\"'"
 _NOT_A_SECRET = search(
     r"(?i)(?:page|next|sync|cursor|continuation|prev|eos|bos|pad|sep|cls|mask|unk|stop|public)[_-]?token|(?:csrf|xsrf)[a-z_-]{0,16}token"
     r"|authenticity[_-]?token|verificationtoken|antiforgery[a-z_-]{0,8}token|public[_-]?key"
@@ -131,6 +132,13 @@ def _read(data: bytes, at: int) -> tuple[int, Literal | None, bytes, bytes, byte
     return None
 
 
+def _is_cell(data: bytes, name: int, end: int) -> bool:
+    """Whether a name and the value that ends at `end` stand beside each other in a table's row, between its lines."""
+    if not before(data, name, 48).rstrip(_IN_CELL).endswith(b"|"):
+        return False
+    return after(data, end, 48).lstrip(b" \t*_`\"'").startswith(b"|")
+
+
 def assignments(data: bytes) -> Iterator[Hit]:
     """Find values of names. `data` has quotes as they were written."""
     done = 0
@@ -140,6 +148,8 @@ def assignments(data: bytes) -> Iterator[Hit]:
             continue  # a name within a value is part of it
         if read := _read(data, at):
             _, found, name, operator, space = read
+            if found and operator.strip() == b"|" and not _is_cell(data, at, found.end):
+                continue  # what something is piped into
             confidence = _judged(found, data, name, operator, space) if found else 0
             if found and not found.quote and found.end - found.start > _WORD:
                 done = found.end  # or each of many names in one word would read all of it

@@ -20,17 +20,20 @@ _CALL = look(
     r"|bytes|bytearray|base64|b64encode|atob|btoa|TEXT|_T|N?SString|Pointer|to\.Ptr|aws\.String|ptr|unsafe|quote"
     r"|(?:os\.)?(?:environ\.get|getenv|Getenv)|env|ENV\.fetch|config|process\.env[.\w]*|ConvertTo-SecureString)"
     r"(?:\([ \t]*|[ \t]+(?:-String[ \t]+)?)(?:[\"'][A-Za-z_][A-Za-z_.]{1,48}[\"'],[ \t]{0,2})?"
-    r"(?=[bBrRuUfFlLN@$]{0,2}#{0,3}[\"'`])|[@N&*$]{1,2}(?=[\"'`])"
+    r"(?=[bBrRuUfFlLN@$]{0,2}#{0,3}[\"'`])|[@N&*$]{1,2}(?=[\"'`])|\[\s{0,8}(?=\\{0,7}[\"'`])"
 )
 _NO_CALL = frozenset(bytes((sign,)) for sign in b"\"'`\\<>0123456789")  # what none begins with, and most values do
 _OPEN = look(r"(?:[bBrRuUfFlLN@$]{1,2}#{0,3}(?=[\"'`\\]))?(?P<quote>\\{0,15}(?:\"{3}|'{3}|`{3}|[\"'`]))")
 _TYPE = look(r"[ \t]*[&*]?'?[A-Za-z_][\w.:<>\[\], |&*'?]{0,48}?[ \t]*=[ \t]*(?=[A-Za-z@&$\[]{0,24}\(?[\"'`])")
+_TAG = look(r"!![a-z]{1,12}[ \t]{1,4}")  # of YAML
+_QUOTED = look(r"qq?[({\[<|!/~]")  # in Perl
+_CLOSES = {b"(": b")", b"{": b"}", b"[": b"]", b"<": b">"}
 _BLOCK = look(r"[|>][0-9+-]{0,2}[ \t]{0,8}(?:#[^\n]{0,80})?\n")
 # Quotes within are doubled (SQL, Pascal, CSV, VB) or come after a backslash; a string ends on its line.
 _ENDS = {
     sign: look(rf"(?:[^{sign}\\\n]++|\\[^\n]|{sign}{sign})*+{sign}(?!{sign})") for sign in ('"', "'")
 } | {"`": look(r"(?:[^`\\]++|\\.|\\\n)*+`")}  # fmt: skip
-_RUN = look(r"[^\s\"'`<>]{1,8192}")
+_RUN = look(r"[^\s\"'`<>\x1b]{1,8192}")
 _LINE = look(r"[^\r\n\f]{0,4096}")
 # What stands before a name that begins its line: marks of lists, comments and diffs, commands that set variables.
 _BEGINS_LINE = look(
@@ -56,7 +59,9 @@ class Literal(NamedTuple):
 
 def literal(data: bytes, at: int, name: int, operator: bytes) -> Literal | None:
     """Read the value at `at`, which stands after an operator and the name that begins at `name`."""
-    if operator == b":":
+    if operator[-1:] == b":" or operator[:1] == b":":
+        if tag := _TAG.match(data, at):
+            at = tag.end()
         if declared := _TYPE.match(data, at):
             at = declared.end()
         elif block := _BLOCK.match(data, at):
@@ -66,6 +71,11 @@ def literal(data: bytes, at: int, name: int, operator: bytes) -> Literal | None:
     at = _within_calls(data, at)
     if opening := _OPEN.match(data, at):
         return _string(data, opening.end(), opening["quote"])
+    if quoted := _QUOTED.match(data, at):
+        start, sign = quoted.end(), quoted.group()[-1:]
+        end = data.find(_CLOSES.get(sign, sign), start, start + _CODE)
+        if end > start and data.find(b"\n", start, end) < 0:
+            return Literal(start, end, b"'")
     return _unquoted(data, at, name)
 
 

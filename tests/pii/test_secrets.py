@@ -48,6 +48,15 @@ PLACES = [
     "DB_PASSWORD=⟦pa$$w(rd;9,x⟧\nNEXT=1", "password=⟦ab;cd9$⟧", "password: ⟦pa,ss(9⟧\n", "password: ⟦Xk29&vQ⟧", f"?password=⟦{P}⟧&x=1", f"the password is ⟦{P}⟧", f"Password for admin is ⟦{P}⟧", f"password - ⟦{P}⟧",
 ]  # fmt: skip
 
+# Options of any name, tables, colours of a terminal, Perl's quotes, lists, emphasis, tags of YAML, TypeScript's optional members.
+MORE = [
+    f"--jwt_secret ⟦{T}⟧", "--DB_PASSWORD ⟦4e3QHAa8s0-j8mm4⟧", f"x --authToken ⟦{T}⟧ -v", f'--private_key "⟦{T}⟧"', f"X-Api-Key = @\"⟦{T}⟧\";", f'X-Api-Key = r"⟦{T}⟧"',
+    f"| token | ⟦{T}⟧ |", f"| rootPwd | ⟦{P}⟧ | x |", f"| **token** | `⟦{T}⟧` |", f"| user | x |\n| `DB_PASSWORD` | ⟦{P}⟧ |",
+    f"\x1b[32mapi_key\x1b[0m=\x1b[31m⟦{T}⟧\x1b[0m", f"\x1b[1;32mpassword\x1b[0m: \x1b[31m⟦{P}⟧\x1b[0m",
+    f"my $token = q(⟦{T}⟧);", f"my $password = qq{{⟦{P}⟧}};", f"my $secret = q!⟦{T}⟧!;", f'"DB_PASSWORD" : [ "⟦{P}⟧" ]', f'token = ["⟦{T}⟧"]', f'{{"token":["⟦{T}⟧"]}}',
+    f"**access_token:** ⟦{T}⟧", "**Password:** `⟦hunter2!x9⟧`", f"*Password:* ⟦{P}⟧", f"rootPwd: !!str ⟦{P}⟧", f'smtp_pass: !!str "⟦{P}⟧"', f'password?: "⟦{P}⟧"', f'apiKey?: string = "⟦{T}⟧"',
+]  # fmt: skip
+
 # Words for "password" in other languages.
 LANGUAGES = [
     "contraseña: ⟦hunter2⟧", 'contraseña = "⟦Xk29vQ⟧"', "clave: ⟦hunter2⟧", "mot de passe : ⟦hunter2⟧", "mot_de_passe='⟦Xk29vQ⟧'", "mdp: ⟦hunter2⟧", "motDePasse = '⟦Xk29vQ⟧'", "Le mot de passe est ⟦Xk29vQ!⟧", "Passwort: ⟦hunter2⟧", "Kennwort: ⟦hunter2⟧", "Das Passwort ist ⟦Xk29vQ!⟧",
@@ -57,7 +66,7 @@ LANGUAGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("marked", [*STRINGS, *DECLARED, *PLACES, *LANGUAGES])
+@pytest.mark.parametrize("marked", [*STRINGS, *DECLARED, *PLACES, *MORE, *LANGUAGES])
 def test_nothing_of_a_value_stays_and_what_is_around_it_does(marked):
     text, value = marked.replace("⟦", "").replace("⟧", ""), marked.partition("⟦")[2].partition("⟧")[0]
     found = secrets(text)
@@ -77,6 +86,8 @@ def test_nothing_of_a_value_stays_and_what_is_around_it_does(marked):
         "auth: basic", '"auth": "oauth2"', "auth: {type: 1}", "Cookie: theme=dark; lang=en-US", "Set-Cookie: a=b; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "cookie = SimpleCookie()", 'document.cookie = name + "=" + value', "-p 8080:80", "docker run -p 5432:5432 db", "ssh -p 2222 host", "git commit -a -m x1",
         "value: 12\nname: port", '{"value":"Xk29vQ-m4tz","name":"color"}', "- name: LOG_LEVEL\n  value: debug2x", "response=200", "&signature=short", "?sig=abc", "password\n\n# heading 2", "password: |\n  see the wiki\n", "<password></password>", '<label for="password">Password 1</label>', "https://user:password@host/x",
         "postgres://user:${PASSWORD2}@db", "file.py:12:34:error:x1y2z3", "pass: 123/456 tests", "42 passed, 3 failed in 2s", "bypass = true12", "compass: N45E12x", "clave primaria", "parola", "mot de passe oublié ?", "пароль не найден", "token = 'user.auth2.token'", "secret_ref: team-a/db-secret-v2",
+        "echo $PASSWORD | sha256sum", "cat token | base64 -d", "password?: string", "token?: string | null", "--max-tokens 4096", "--token-file /etc/x1y2z3", "| token | description |", "| password | string8 | the password |", '"token": ["next", "prev"]',
+        "token: !!binary", "**token:** the token of page 2", "--use-auth-token true", "--token $TOKEN1", "password | required | min8", "X-Api-Key = key2", 'type T = {password?: "a" | "b"}',
     ],
 )  # fmt: skip
 def test_code_and_placeholders_and_sentences_are_left(text):
