@@ -27,6 +27,9 @@ MAX_DECODED = 32 << 20
 # Messages, system prompts, tool lists, headers of which it is at hand what they became, and the bytes that they may take.
 MAX_KNOWN, MAX_BYTES = 20_000, 16 << 20
 
+# How headers begin that name something of a session (sessions/headers.py).
+_NAMING = ("x-project", "x-session")
+
 
 class Redaction:
     """Redacts what one recorder records. Each exchange notes what was replaced in it, by type."""
@@ -119,10 +122,14 @@ class Redaction:
 
     def _headers(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         redacted = [pair for (pair,) in (self._short(self.redactor.headers, (pair,)) for pair in pairs)]
-        # To the detectors a number behind such a name is an id; as a session's it would be in every address and file name.
-        return [
-            (name, self.session_id(value)) if name.lower() in HEADERS else (name, value) for name, value in redacted
-        ]
+        # To the detectors a number behind such a name is an id; as a session's it would be in every address and file name,
+        # as a project's in every list.
+        return [(name, self._named(name.lower(), value)) for name, value in redacted]
+
+    def _named(self, name: str, value: str) -> str:
+        if name in HEADERS:
+            return self.session_id(value)
+        return self._short(self.redactor.text, value) if name.startswith(_NAMING) else value
 
     def _short(self, redact: Callable[[Any], Any], given: Any) -> Any:
         """Redact what is short and comes with every request."""

@@ -24,7 +24,9 @@ _CALL = look(
 )
 _NO_CALL = frozenset(bytes((sign,)) for sign in b"\"'`\\<>0123456789")  # what none begins with, and most values do
 _OPEN = look(r"(?:[bBrRuUfFlLN@$]{1,2}#{0,3}(?=[\"'`\\]))?(?P<quote>\\{0,15}(?:\"{3}|'{3}|`{3}|[\"'`]))")
-_TYPE = look(r"[ \t]*[&*]?'?[A-Za-z_][\w.:<>\[\], |&*'?]{0,48}?[ \t]*=[ \t]*(?=[A-Za-z@&$\[]{0,24}\(?[\"'`])")
+_TYPE = look(
+    r"[ \t]*[&*]?'?[A-Za-z_][\w.:<>\[\], |&*'?]{0,48}?[ \t]*=[ \t]*(?=[A-Za-z@&$\[]{0,24}\(?(?:\"{3}|'{3}|[\"'`][^\"'`\s,;:)}\]\\]))"
+)
 _TAG = look(r"!![a-z]{1,12}[ \t]{1,4}")  # of YAML
 _QUOTED = look(r"qq?[({\[<|!/~]")  # in Perl
 _CLOSES = {b"(": b")", b"{": b"}", b"[": b"]", b"<": b">"}

@@ -53,7 +53,8 @@ MORE = [
     f"--jwt_secret ⟦{T}⟧", "--DB_PASSWORD ⟦4e3QHAa8s0-j8mm4⟧", f"x --authToken ⟦{T}⟧ -v", f'--private_key "⟦{T}⟧"', f"X-Api-Key = @\"⟦{T}⟧\";", f'X-Api-Key = r"⟦{T}⟧"',
     f"| token | ⟦{T}⟧ |", f"| rootPwd | ⟦{P}⟧ | x |", f"| **token** | `⟦{T}⟧` |", f"| user | x |\n| `DB_PASSWORD` | ⟦{P}⟧ |",
     f"\x1b[32mapi_key\x1b[0m=\x1b[31m⟦{T}⟧\x1b[0m", f"\x1b[1;32mpassword\x1b[0m: \x1b[31m⟦{P}⟧\x1b[0m",
-    f"my $token = q(⟦{T}⟧);", f"my $password = qq{{⟦{P}⟧}};", f"my $secret = q!⟦{T}⟧!;", f'"DB_PASSWORD" : [ "⟦{P}⟧" ]', f'token = ["⟦{T}⟧"]', f'{{"token":["⟦{T}⟧"]}}',
+    "'SECRET_KEY': '⟦cJnySJ9lVEQzea8YFEZJ7S58xRR=⟧'", "{'SECRET_KEY': '⟦cJnySJ9lVEQzea8YFEZJ7S58xRR=⟧', 'a': 1}", '"apiKey: ⟦iXAlA9mZQSBfPH7duc1aB1B4LNb=⟧"', '"apiKey: !!str ⟦iXAlA9mZQSBfPH7duc1aB1B4LNb=⟧"',
+    f'password: str = """⟦{P}⟧"""', f"my $token = q(⟦{T}⟧);", f"my $password = qq{{⟦{P}⟧}};", f"my $secret = q!⟦{T}⟧!;", f'"DB_PASSWORD" : [ "⟦{P}⟧" ]', f'token = ["⟦{T}⟧"]', f'{{"token":["⟦{T}⟧"]}}',
     f"**access_token:** ⟦{T}⟧", "**Password:** `⟦hunter2!x9⟧`", f"*Password:* ⟦{P}⟧", f"rootPwd: !!str ⟦{P}⟧", f'smtp_pass: !!str "⟦{P}⟧"', f'password?: "⟦{P}⟧"', f'apiKey?: string = "⟦{T}⟧"',
 ]  # fmt: skip
 

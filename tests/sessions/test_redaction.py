@@ -102,6 +102,16 @@ def test_nothing_is_left_of_values_anywhere_in_a_conversation(store, tmp_path):
             json.loads(line)
 
 
+@pytest.mark.parametrize("name", ["x-project-id", "X-Session-Context", "x-session-tags"])
+def test_what_names_a_project_or_a_tag_is_none_of_somebodys_numbers(store, tmp_path, name):
+    card = "4008904294322729"  # behind a name that ends in "id" it might be one
+    body = compact({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+    store.apply(events(body, session="s", headers=[(name, card)]))
+    row = Exchange.objects.get()
+    assert card.encode() not in everything(tmp_path)
+    assert "[CREDIT_CARD]" in (row.project, *row.metadata.get("tags", ()))
+
+
 def test_what_has_no_value_in_it_is_recorded_byte_for_byte(store):
     body = b'{"model": "m",  "messages": [ {"role":"user","content":"plain 1.0 \\u00e9 text"} ] }'
     answer = b"".join(deltas("nothing ", "in here"))
