@@ -10,9 +10,8 @@ from pii import limits
 
 Hit = tuple[int, int, float, str]  # start, end (bytes of the plain form), confidence, detector
 Stretches = Sequence[tuple[int, int]]  # of a text, in order, apart from each other: from, to
-Detector = Callable[
-    ..., Iterator[Hit]
-]  # of the plain form's bytes, and the stretches of numbers where it reads no others
+# Of the plain form's bytes, and the stretches of numbers where it reads no others.
+Detector = Callable[..., Iterator[Hit]]
 
 _SEPARATORS = bytes(set(range(256)) - set(b"0123456789"))
 

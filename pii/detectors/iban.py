@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pii.detectors.base import Hit, look, search
+from pii.detectors.base import Hit, goes_on, look, search
 
 LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BI": 27, "BR": 29,
@@ -39,7 +39,7 @@ def ibans(data: bytes) -> Iterator[Hit]:
         run = written.group().replace(b" ", b"").replace(b"-", b"").decode()
         if data[end : end + 1].isalnum() or (end - start > length and run != run.upper()):
             continue
-        if data[end : end + 1] in (b"/", b"+", b"=", b"_") and data[end + 1 : end + 2].isalnum():
+        if goes_on(data, end, b"/+=_"):
             if not (in_path and data[end : end + 1] == b"/"):
                 continue
         elif in_path and data[end : end + 1].isalnum():
